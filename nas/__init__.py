@@ -1,0 +1,1 @@
+"""Hardware-aware, multimodal neural architecture search."""
