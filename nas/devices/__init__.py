@@ -1,0 +1,23 @@
+"""Where a model will run, and how long it takes there."""
+
+from __future__ import annotations
+
+from nas.devices.local import measure_local
+from nas.devices.target import Latency, Target
+from nas.errors import TargetError, unknown
+
+__all__ = ["TARGETS", "Latency", "Target", "load_target", "measure_local"]
+
+TARGETS = {"local": Target("local")}
+"""Every target that can be named."""
+
+
+def load_target(name: str) -> Target:
+    """Find a target by name.
+
+    Raises:
+        TargetError: If it is not known.
+    """
+    if name not in TARGETS:
+        raise TargetError(unknown("target", name, TARGETS))
+    return TARGETS[name]

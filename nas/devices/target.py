@@ -1,0 +1,59 @@
+"""What a model is for: device, runtime and how it is run there; and what was measured on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Target:
+    """A device and runtime.
+
+    Attributes:
+        name: What it is called on the command line.
+        provider: ONNX Runtime's execution provider.
+        threads: Of one inference.
+        batch: Samples of one inference.
+        seconds: How long one measurement looks for a quiet moment.
+    """
+
+    name: str = "local"
+    provider: str = "CPUExecutionProvider"
+    threads: int = 1
+    batch: int = 1
+    seconds: float = 0.8
+
+
+@dataclass(frozen=True)
+class Latency:
+    """A measurement; see `nas.devices.measure.measure` for what each value is.
+
+    Attributes:
+        latency_ms: Milliseconds of one inference, undisturbed.
+        interval_ms: Its noise.
+        p50_ms: Median of single inferences on the machine as it was.
+        p95_ms: Their 95th percentile.
+        reference_ms: A fixed workload timed at the same moments.
+        quality: `good`, or `noisy` if the reference was disturbed.
+        runs: Inferences timed.
+        blocks: Blocks they were timed in.
+        fingerprint: Device and runtime.
+    """
+
+    latency_ms: float
+    interval_ms: tuple[float, float]
+    p50_ms: float
+    p95_ms: float
+    reference_ms: float
+    quality: str
+    runs: int
+    blocks: int
+    fingerprint: Mapping[str, Any]
+
+
+def latency_from(values: Mapping[str, Any]) -> Latency:
+    """Read what `measure` gave, also after a journey as JSON."""
+    low, high = values["interval_ms"]
+    return Latency(**{**values, "interval_ms": (low, high)})

@@ -1,0 +1,228 @@
+"""Evaluate one architecture, cheap before dear: count, export, measure, check limits, train, score what would ship.
+
+A candidate that breaks a limit on size or latency is never trained. Whatever goes wrong with one candidate becomes
+its outcome; only a full disk stops the search, since the next candidate would meet it too.
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from shutil import disk_usage
+from typing import Any, Literal
+
+import torch
+from safetensors.torch import save_file
+
+from nas.blocks import Network, count_macs, count_params
+from nas.blocks.network import MultimodalNet
+from nas.choices import Label
+from nas.devices import Latency
+from nas.errors import NasError, RunError, TrainingError
+from nas.export import export_onnx, score_onnx
+from nas.ledger import replace_folder, write_json
+from nas.objective import Limit
+from nas.space import Architecture, Space
+from nas.tasks import Task
+from nas.training import Epoch, Training, train
+
+Measure = Callable[[Path], Latency]
+"""Measures the latency of an ONNX file on the run's target, alone on it."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a candidate.
+
+    Attributes:
+        state: `complete`, refused by a limit, or failed.
+        metrics: All that was measured before it ended.
+        reason: Why it was refused or failed.
+        violations: Limit → how far beyond it, for refused ones.
+    """
+
+    state: Literal["complete", "infeasible", "failed"]
+    metrics: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    reason: str = ""
+    violations: Mapping[str, float] = field(default_factory=dict[str, float])
+
+
+def attempt(
+    space: Space,
+    decisions: Mapping[str, Label],
+    task: Task,
+    training: Training,
+    limits: tuple[Limit, ...],
+    measure: Measure,
+    folder: Path,
+) -> Outcome:
+    """Evaluate an architecture and turn whatever goes wrong with it into its outcome: the border of a trial.
+
+    Args:
+        space: The space that the decisions belong to.
+        decisions: The architecture, path → label.
+        task: What is learnt.
+        training: How long and how.
+        limits: Bounds; those that can be known without training are checked before it.
+        measure: Measures latency.
+        folder: Where the trial's files go; appears whole or not at all.
+
+    Raises:
+        RunError: If the disk is full.
+    """
+    metrics: dict[str, Any] = {}
+    try:
+        network = space.decode(Architecture(decisions))
+        return evaluate(network, decisions, task, training, limits, measure, folder, metrics)
+    except Exception as error:
+        if _disk_is_full(error, folder):
+            raise disk_full(folder) from error
+        reason = error.message if isinstance(error, NasError) else str(error)
+        return Outcome("failed", metrics, f"{type(error).__name__}: {reason}")
+
+
+def evaluate(
+    network: Any,
+    decisions: Mapping[str, Label],
+    task: Task,
+    training: Training,
+    limits: tuple[Limit, ...],
+    measure: Measure,
+    folder: Path,
+    metrics: dict[str, Any],
+) -> Outcome:
+    """Evaluate a closed network description.
+
+    Args:
+        network: A `nas.blocks.Network` without open choices.
+        decisions: Where it came from; kept beside its files.
+        task: What is learnt.
+        training: How long and how.
+        limits: Bounds; those that can be known without training are checked before it.
+        measure: Measures latency.
+        folder: Where the files go; appears whole or not at all.
+        metrics: Filled as they become known, so that a failure keeps what was measured before it.
+
+    Returns:
+        The outcome; `accuracy` is of the exported file on the validation split.
+
+    Raises:
+        NasError: If the network cannot be built, exported, measured or trained.
+        OSError: If its files cannot be written.
+    """
+    begun = time.perf_counter()
+    draft = folder.with_name(folder.name + ".part")
+    draft.mkdir(parents=True, exist_ok=True)
+    write_json(draft / "architecture.json", dict(decisions))
+    module = build(network, task, training.seed)
+    metrics |= {"params": count_params(module), "macs": count_macs(module, input_shapes(module))}
+    if outcome := _refused(limits, metrics):
+        return outcome
+    file = draft / "model.onnx"
+    metrics |= timed("export_s", lambda: {"parity_max_rel": export_onnx(module, input_shapes(module), file).max_rel})
+    metrics["size_bytes"] = file.stat().st_size
+    if outcome := _refused(limits, metrics):
+        return outcome
+    metrics |= timed("measure_s", lambda: latency_metrics(measure(file)))
+    if outcome := _refused(limits, metrics):
+        return outcome
+    metrics |= train_and_score(module, task, training, draft)
+    metrics["wall_s"] = time.perf_counter() - begun
+    if outcome := _refused(limits, metrics, missing=True):
+        return outcome
+    write_json(draft / "metrics.json", metrics)
+    replace_folder(draft, folder)
+    return Outcome("complete", metrics)
+
+
+def build(network: Any, task: Task, seed: int) -> MultimodalNet:
+    """Build a closed network description for a task, its initial weights drawn by a seed.
+
+    Raises:
+        TrainingError: If the description is not a network.
+        BlockError: If a block does not fit its input.
+    """
+    if not isinstance(network, Network):
+        raise TrainingError(f"the space resolves to {type(network).__name__}; expected a Network.")
+    torch.manual_seed(seed)
+    return network.build(task.inputs, len(task.labels))
+
+
+def input_shapes(module: MultimodalNet) -> Mapping[str, tuple[int, ...]]:
+    """The shape of each input without the batch axis, in the module's order."""
+    return dict(zip(module.modalities, module.input_shapes, strict=True))
+
+
+def train_and_score(module: MultimodalNet, task: Task, training: Training, folder: Path) -> dict[str, Any]:
+    """Train a module, write its files, and score the exported file on the validation split.
+
+    Writes `history.csv`, `weights.safetensors` and `model.onnx` to `folder`.
+
+    Raises:
+        TrainingError: If the loss is not finite.
+        ExportError: If the file does not compute what the module does.
+    """
+    metrics: dict[str, Any] = {}
+    history: list[Epoch] = []
+    metrics |= timed("train_s", lambda: history.extend(train(module, task.train, task.valid, training)) or {})
+    _write_history(folder / "history.csv", history)
+    save_file({n: t.contiguous() for n, t in module.state_dict().items()}, folder / "weights.safetensors")
+    file = folder / "model.onnx"
+    samples = {name: task.valid.inputs[name][:64] for name in module.modalities}
+    metrics["parity_max_rel"] = export_onnx(module, input_shapes(module), file, samples=samples).max_rel
+    metrics["size_bytes"] = file.stat().st_size
+    metrics["accuracy"] = score_onnx(file, task.valid.inputs, task.valid.targets)
+    return metrics
+
+
+def latency_metrics(latency: Latency) -> dict[str, Any]:
+    """The part of a measurement that stands among a trial's metrics."""
+    return {
+        "latency_ms": latency.latency_ms,
+        "latency_interval_ms": list(latency.interval_ms),
+        "p50_ms": latency.p50_ms,
+        "p95_ms": latency.p95_ms,
+        "latency_quality": latency.quality,
+        "device": dict(latency.fingerprint),
+    }
+
+
+def timed(name: str, step: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    """Run a step and add to what it gives how many seconds it took."""
+    begun = time.perf_counter()
+    result = dict(step())
+    return {**result, name: time.perf_counter() - begun}
+
+
+def disk_full(folder: Path) -> RunError:
+    """The error that says that the disk is full."""
+    return RunError(
+        f"{folder}: no space left on the disk; everything told so far is kept.",
+        "Free some space and run the same command again: it goes on where it stopped.",
+    )
+
+
+def _disk_is_full(error: Exception, folder: Path) -> bool:
+    """Not every library raises `OSError` when it cannot write, so the disk itself is asked too."""
+    parents = [p for p in (folder, *folder.parents) if p.exists()]
+    return (isinstance(error, OSError) and error.errno == errno.ENOSPC) or disk_usage(parents[0]).free < 2**16
+
+
+def _refused(limits: tuple[Limit, ...], metrics: Mapping[str, Any], missing: bool = False) -> Outcome | None:
+    known = [limit for limit in limits if missing or limit.metric in metrics]
+    violations = {str(limit): amount for limit in known if (amount := limit.violation(metrics)) > 0}
+    if not violations:
+        return None
+    broken = [f"{limit} ({metrics.get(limit.metric, 'unknown')})" for limit in known if str(limit) in violations]
+    return Outcome("infeasible", dict(metrics), f"breaks {', '.join(broken)}", violations)
+
+
+def _write_history(file: Path, history: list[Epoch]) -> None:
+    with file.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(Epoch._fields)
+        writer.writerows(history)

@@ -1,0 +1,244 @@
+"""Run the work on Ray, on this machine or on a cluster: the only place that imports it.
+
+Trials run under Ray Tune with reused actors, data lie in the object store once, trainers run niced with one thread
+each, and one actor that holds the resource `target:<name>` measures latency, so that no two measurements overlap.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import ray
+from ray import tune
+from ray.actor import ActorHandle
+from ray.tune.search import Searcher
+
+from nas.devices import Latency, Target, measure_local
+from nas.errors import NasError, RunError
+from nas.evaluate import Measure
+
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+TRAINER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    # Training allocates and frees the same large blocks over and over: keep them instead of returning them.
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "17179869184",
+    "MALLOC_TOP_PAD_": "67108864",
+}
+
+Work = Callable[[Any, Any, Measure], Any]
+"""`work(context, job, measure)`: runs in a worker; `context` is shipped once, `job` each time."""
+
+
+class Proposals(Protocol):
+    """Who is asked for the next job and told what became of it."""
+
+    def next(self) -> tuple[int, Any] | None:
+        """Give the next job and its number, or None where one must finish first."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether no further job will come."""
+        ...
+
+    def finish(self, number: int, result: Any | None) -> None:
+        """Take a job's result; None where its worker died twice."""
+        ...
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Running Ray: how many workers train, and who measures."""
+
+    workers: int
+    meter: ActorHandle
+
+
+@contextmanager
+def cluster(target: Target, workers: int | None = None, address: str | None = None) -> Iterator[Cluster]:
+    """Start Ray on this machine, or join a running cluster, for as long as the block lasts.
+
+    Args:
+        target: What latency is measured on.
+        workers: Trials at a time; by default one for each core.
+        address: Of a running cluster; without one Ray is started here and ended afterwards.
+
+    Raises:
+        RunError: If no cluster answers at the address.
+    """
+    resource = f"target:{target.name}"
+    cores = workers or os.cpu_count() or 1
+    own = not ray.is_initialized()
+    os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
+    if own:
+        try:
+            ray.init(
+                address=address,
+                num_cpus=None if address else cores,
+                resources=None if address else {resource: 1},
+                include_dashboard=None if address else False,
+                runtime_env={"env_vars": TRAINER_ENVIRONMENT},
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+            )
+        except (ConnectionError, ValueError) as error:
+            raise RunError(f"--address {address}: no Ray cluster answers: {error}") from None
+    try:
+        available = ray.cluster_resources()
+        held = {resource: 1.0} if resource in available else {}
+        meter = (
+            ray.remote(_Meter).options(num_cpus=0, resources=held, max_restarts=-1, max_task_retries=1).remote(target)
+        )
+        yield Cluster(workers or int(available.get("CPU", 1)), meter)
+        ray.kill(meter)
+    finally:
+        if own:
+            ray.shutdown()
+
+
+def run_trials(cluster: Cluster, proposals: Proposals, work: Work, context: Any) -> None:
+    """Run jobs under Ray Tune until the proposals end; a Ctrl-C ends it early and in order.
+
+    Raises:
+        NasError: What a worker raised that is no trial's own fault, for example a full disk.
+    """
+    source = _ProposalSearcher(proposals)
+    with tempfile.TemporaryDirectory(prefix="nas-tune-") as storage:
+        tuner = tune.Tuner(
+            tune.with_resources(
+                tune.with_parameters(_Candidate, work=work, context=context, meter=cluster.meter), {"cpu": 1}
+            ),
+            tune_config=tune.TuneConfig(
+                search_alg=source, num_samples=-1, reuse_actors=True, max_concurrent_trials=cluster.workers
+            ),
+            run_config=tune.RunConfig(
+                storage_path=storage,
+                name="search",
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=1),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        )
+        tuner.fit()
+    if source.stopped_by is not None:
+        raise source.stopped_by
+
+
+def run_jobs(cluster: Cluster, jobs: Sequence[Any], work: Work, context: Any) -> Iterator[tuple[int, Any]]:
+    """Run a list of jobs and yield (position, result) as each one is done.
+
+    Raises:
+        NasError: What a job raised.
+    """
+    shared = ray.put(context)
+    task = ray.remote(_run_job).options(num_cpus=1, max_retries=1)
+    pending = {task.remote(work, shared, job, cluster.meter): position for position, job in enumerate(jobs)}
+    while pending:
+        done, _ = ray.wait(list(pending))
+        for reference in done:
+            yield pending.pop(reference), _unwrap(reference)
+
+
+class _Meter:
+    """The one process that measures; held apart from training by its resource."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+
+    def measure(self, path: str) -> Latency:
+        return measure_local(Path(path), self.target)
+
+
+class _Candidate(tune.Trainable):
+    """One trial after the other in the same process."""
+
+    def setup(self, config: dict[str, Any], work: Work, context: Any, meter: ActorHandle) -> None:  # pyright: ignore
+        _become_trainer()
+        self.work, self.context, self.measure = work, context, _measure_through(meter)
+
+    def step(self) -> dict[str, Any]:
+        try:
+            result = self.work(self.context, self.config["job"], self.measure)
+        except NasError as error:
+            return {"stopped_by": error, "done": True}
+        return {"result": result, "done": True}
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.config = new_config
+        return True
+
+
+class _ProposalSearcher(Searcher):
+    """Ray Tune's view of the proposals; it keeps no state that would need saving."""
+
+    def __init__(self, proposals: Proposals) -> None:
+        super().__init__()
+        self.proposals = proposals
+        self.numbers: dict[str, int] = {}
+        self.stopped_by: NasError | None = None
+
+    def suggest(self, trial_id: str) -> Any:
+        if self.stopped_by is not None or self.proposals.ended:
+            return Searcher.FINISHED
+        proposal = self.proposals.next()
+        if proposal is None:
+            return Searcher.FINISHED if self.proposals.ended else None
+        number, job = proposal
+        self.numbers[trial_id] = number
+        return {"job": job}
+
+    def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
+        number = self.numbers.pop(trial_id, None)
+        if number is None:
+            return
+        if result is not None and "stopped_by" in result:
+            self.stopped_by = result["stopped_by"]
+        elif error or result is None or "result" not in result:
+            self.proposals.finish(number, None)
+        else:
+            self.proposals.finish(number, result["result"])
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the state is the ledger."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore: the state is the ledger."""
+
+
+def _run_job(work: Work, context: Any, job: Any, meter: ActorHandle) -> Any:
+    _become_trainer()
+    return work(context, job, _measure_through(meter))
+
+
+def _become_trainer() -> None:
+    import torch
+
+    os.nice(19 - os.nice(0))
+    torch.set_num_threads(1)
+
+
+def _measure_through(meter: ActorHandle) -> Measure:
+    return lambda path: _unwrap(meter.measure.remote(str(path)))
+
+
+def _unwrap(reference: Any) -> Any:
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, NasError):
+            raise error.cause from None
+        raise

@@ -1,0 +1,104 @@
+"""Objectives and limits; the one place where directions turn."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from nas.errors import ObjectiveError, unknown
+
+Direction = Literal["maximize", "minimize"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A quantity that can be an objective or bear a limit."""
+
+    name: str
+    direction: Direction
+    unit: str
+    text: str
+
+
+METRICS: Mapping[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("accuracy", "maximize", "", "share of the validation split that the exported file classifies rightly"),
+        Metric("latency_ms", "minimize", "ms", "time of one inference of the exported file on the target"),
+        Metric("size_bytes", "minimize", "bytes", "size of the exported file"),
+        Metric("params", "minimize", "", "parameters of the network"),
+        Metric("macs", "minimize", "", "multiply-accumulate operations of one inference"),
+    )
+}
+"""Every metric that can be named, by name."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A metric to be made best; make it with `parse_objective`."""
+
+    metric: str
+
+    @property
+    def direction(self) -> Direction:
+        """Which way is better, in Optuna's words."""
+        return METRICS[self.metric].direction
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A bound that makes a trial infeasible; make it with `parse_limit`."""
+
+    metric: str
+    operator: Literal["<=", ">="]
+    bound: float
+
+    def __str__(self) -> str:
+        return f"{self.metric}{self.operator}{self.bound:g}"
+
+    def violation(self, metrics: Mapping[str, Any]) -> float:
+        """How far beyond the bound, in the metric's unit: 0 when met, infinite when missing or NaN."""
+        value = float(metrics.get(self.metric, math.nan))
+        if math.isnan(value):
+            return math.inf
+        return max(0.0, value - self.bound if self.operator == "<=" else self.bound - value)
+
+
+def parse_objective(text: str) -> Objective:
+    """Read an objective.
+
+    Raises:
+        ObjectiveError: If the metric is not known.
+    """
+    if text not in METRICS:
+        raise ObjectiveError(unknown("objective", text, METRICS))
+    return Objective(text)
+
+
+def parse_limit(text: str) -> Limit:
+    """Read a limit such as `latency_ms<=2`.
+
+    Raises:
+        ObjectiveError: If it does not have this form, or the metric is not known.
+    """
+    parts = re.fullmatch(r"\s*(\w+)\s*(<=|>=)\s*(\S+)\s*", text)
+    try:
+        bound = float(parts[3]) if parts else math.nan
+    except ValueError:
+        bound = math.nan
+    if parts is None or not math.isfinite(bound):
+        raise ObjectiveError(
+            f"limit {text!r}: expected METRIC<=NUMBER or METRIC>=NUMBER.", "For example latency_ms<=2."
+        )
+    if parts[1] not in METRICS:
+        raise ObjectiveError(f"limit {text!r}: {unknown('metric', parts[1], METRICS)}")
+    return Limit(parts[1], "<=" if parts[2] == "<=" else ">=", bound)
+
+
+def minimised(objectives: Sequence[Objective], metrics: Mapping[str, Any]) -> tuple[float, ...]:
+    """The objectives' values with the sign turned where more is better; NaN where a metric is missing."""
+    values = [(o, float(metrics.get(o.metric, math.nan))) for o in objectives]
+    return tuple(-value if o.direction == "maximize" else value for o, value in values)

@@ -1,0 +1,36 @@
+"""What is learnt: built-in tasks by name, and the user's own table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from nas.errors import TaskError, unknown
+from nas.tasks.avdigits import load_avdigits
+from nas.tasks.digits import load_digits
+from nas.tasks.table import load_table
+from nas.tasks.task import Modality, Split, Task
+
+__all__ = ["TASKS", "Modality", "Split", "Task", "load_table", "load_task"]
+
+TASKS: Mapping[str, Callable[[Path | None], Task]] = {"digits": lambda _: load_digits(), "avdigits": load_avdigits}
+"""Every built-in task: name → loader, which is given the data folder."""
+
+
+def load_task(name: str, data: Path | None = None) -> Task:
+    """Load a built-in task.
+
+    Args:
+        name: Its name.
+        data: Folder of data that the project does not bring along; tasks that need none ignore it.
+
+    Raises:
+        TaskError: If the task is not known, or its data are missing or damaged.
+    """
+    if name not in TASKS:
+        raise TaskError(unknown("task", name, TASKS))
+    if data is not None and not data.is_dir():
+        raise TaskError(
+            f"--data {data}: is not a folder; task {name!r} expects one.", "For a table give --label COLUMN too."
+        )
+    return TASKS[name](data)

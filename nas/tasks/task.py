@@ -1,0 +1,91 @@
+"""What is learnt: modalities, splits, labels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.blocks import Input
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of the data.
+
+    Attributes:
+        inputs: Modality → raw values `(n, *shape)`, uint8 or float32.
+        targets: Class indices `(n,)`, int64.
+    """
+
+    inputs: Mapping[str, NDArray[Any]]
+    targets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+@dataclass(frozen=True)
+class Modality:
+    """One kind of input.
+
+    Attributes:
+        kind: How it is read when the model is deployed.
+        shape: Without the batch axis.
+        mean: Of the training split: one number, or one for each index of the first axis.
+        std: Likewise.
+        preprocessing: How raw input becomes an array of this shape, for `predict.py`.
+    """
+
+    kind: Literal["image", "audio", "vector"]
+    shape: tuple[int, ...]
+    mean: float | tuple[float, ...]
+    std: float | tuple[float, ...]
+    preprocessing: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A data set split for training, selection and the final score.
+
+    Attributes:
+        name: What it is called on the command line.
+        modalities: By name.
+        labels: What each class index means.
+        train: For learning and calibration.
+        valid: For every selection.
+        test: Scored once, for models that are kept.
+        attribution: Whom results built on the data must name; may be empty.
+    """
+
+    name: str
+    modalities: Mapping[str, Modality]
+    labels: tuple[str, ...]
+    train: Split
+    valid: Split
+    test: Split
+    attribution: str = ""
+
+    @property
+    def inputs(self) -> Mapping[str, Input]:
+        """What a network needs to know of each modality."""
+        return {name: Input(m.shape, m.mean, m.std) for name, m in self.modalities.items()}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of all arrays: 16 hexadecimal digits."""
+        digest = hashlib.sha256()
+        for split in (self.train, self.valid, self.test):
+            for array in (*(split.inputs[name] for name in sorted(split.inputs)), split.targets):
+                digest.update(np.ascontiguousarray(array))
+        return digest.hexdigest()[:16]
+
+
+def statistics(values: NDArray[Any]) -> tuple[float, float]:
+    """Mean and standard deviation over all values; the latter is 1 where nothing varies."""
+    return float(values.mean()), float(values.std()) or 1.0
