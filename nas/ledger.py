@@ -42,7 +42,9 @@ class RunRecord:
         command: The command or call that began it.
         space_file: The space's file as the user named it; its text is kept in `space.py`.
         space_fingerprint: `Space.fingerprint`.
-        task: Name of the task, or path and label of the user's table.
+        task: Name of the task.
+        data: Data folder or table, as given; may be empty.
+        label: The table's column to predict; empty for a built-in task.
         task_fingerprint: `Task.fingerprint`.
         objectives: Metrics, each with its own direction.
         limits: For example `latency_ms<=2`.
@@ -61,6 +63,8 @@ class RunRecord:
     space_file: str
     space_fingerprint: str
     task: str
+    data: str
+    label: str
     task_fingerprint: str
     objectives: tuple[str, ...]
     limits: tuple[str, ...]

@@ -7,61 +7,28 @@ their own numbers when the run is opened again.
 
 from __future__ import annotations
 
-import platform
 import random
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import optuna
 
 from nas.choices import Label
-from nas.devices import load_target
-from nas.errors import ObjectiveError, RunError, SamplerError, SpaceError, TaskError
+from nas.errors import ObjectiveError, SamplerError, SpaceError
 from nas.evaluate import Measure, Outcome, attempt
 from nas.execution import cluster, run_trials
 from nas.front import front_of
-from nas.ledger import Ledger, RunRecord, Trial, create_ledger, open_ledger, read_record, writing
-from nas.objective import Limit, parse_limit, parse_objective
+from nas.ledger import Ledger, Trial, writing
+from nas.run import Asked, Context, begin_run
 from nas.samplers import sampler as make_sampler
 from nas.samplers import unseen
 from nas.space import Architecture, Space
-from nas.space_file import load_space, space_from_source
-from nas.tasks import Task, load_table, load_task
 from nas.training import Training
 
 COUNTED = ("complete", "infeasible", "failed")
 _DUPLICATES_IN_A_ROW = 20
-
-
-@dataclass(frozen=True)
-class Context:
-    """What every worker of a run needs; shipped once.
-
-    Attributes:
-        space_source: Text of the space's file.
-        space_file: Its name, for errors and imports from its folder.
-        task: What is learnt.
-        training: How long and how.
-        limits: Bounds on metrics.
-        folder: The run folder, which workers write to.
-    """
-
-    space_source: str
-    space_file: Path
-    task: Task
-    training: Training
-    limits: tuple[Limit, ...]
-    folder: Path
-
-    def space(self) -> Space:
-        """The space, made from its text."""
-        return space_from_source(self.space_source, self.space_file)
 
 
 @dataclass(frozen=True)
@@ -130,42 +97,21 @@ def search(
         RunError: If the folder's run has other terms, another process writes to it, or the disk is full.
     """
     folder, space_path = Path(run), Path(space)
-    loaded = load_space(space_path)
+    asked = Asked(task, data, label, objectives, limits, target, _name(sampler), seed, training)
     with writing(folder):
-        begun = read_record(folder) if (folder / "run.json").exists() else None
-        learnt = _load_task(task, data, label, begun)
-        terms = _terms(
-            begun,
-            folder,
-            space_path,
-            loaded,
-            learnt,
-            objectives,
-            limits,
-            target,
-            sampler,
-            seed,
-            training,
-            storage,
-            command,
-        )
-        proposer = (
-            make_sampler(terms.sampler, loaded, terms.seed)
-            if not isinstance(sampler, optuna.samplers.BaseSampler)
-            else sampler
-        )
-        device = load_target(terms.target)
-        if begun is None:
-            ledger = create_ledger(folder, terms, space_path.read_text(encoding="utf-8"), proposer, storage)
-        else:
-            ledger = open_ledger(folder, proposer, storage)
-        context = Context(
-            ledger.space_source, space_path, learnt, Training(**terms.training), terms.parsed_limits, folder.resolve()
+        ledger, context = begin_run(folder, space_path, asked, storage, command)
+        loaded, record = context.space(), ledger.record
+        ledger.study.sampler = (
+            sampler
+            if isinstance(sampler, optuna.samplers.BaseSampler)
+            else make_sampler(record.sampler, loaded, record.seed)
         )
         proposals = Proposals(ledger, loaded, trials, time_s, on_trial)
         if not proposals.ended:
-            with cluster(device, workers, address) as running:
+            with cluster(context.target, workers, address) as running:
                 run_trials(running, proposals, evaluate_job, context)
+    if proposals.exhausted:
+        raise SamplerError(f"{folder}: {proposals.counted} of {trials} trials are done, and {proposals.exhausted}")
     _check_limits_met(ledger)
     return ledger
 
@@ -297,87 +243,8 @@ class Proposals:
                 self.ledger.discard_weights(trial.number)
 
 
-def _load_task(task: str | None, data: str | Path | None, label: str | None, begun: RunRecord | None) -> Task:
-    if label is not None:
-        if data is None:
-            raise TaskError("--label: names a column, but no table is given.", "Give --data TABLE.csv.")
-        return load_table(Path(data), label)
-    name = task or (begun.task if begun else "digits")
-    return load_task(name, Path(data) if data is not None else None)
-
-
-def _terms(
-    begun: RunRecord | None,
-    folder: Path,
-    space_path: Path,
-    space: Space,
-    task: Task,
-    objectives: Sequence[str] | None,
-    limits: Sequence[str] | None,
-    target: str | None,
-    sampler: str | optuna.samplers.BaseSampler | None,
-    seed: int | None,
-    training: Training | None,
-    storage: str,
-    command: str,
-) -> RunRecord:
-    """The terms of a new run, or those that a run was begun under, checked against what is asked for now."""
-    asked: dict[str, Any] = {
-        "task": task.name,
-        "space_fingerprint": space.fingerprint,
-        "task_fingerprint": task.fingerprint,
-        "objectives": None if objectives is None else tuple(str(parse_objective(o).metric) for o in objectives),
-        "limits": None if limits is None else tuple(str(parse_limit(text)) for text in limits),
-        "target": None if target is None else load_target(target).name,
-        "seed": seed,
-        "training": None if training is None else asdict(training),
-        "sampler": None if sampler is None else sampler if isinstance(sampler, str) else type(sampler).__name__,
-    }
-    if begun is not None:
-        for name, value in asked.items():
-            was = getattr(begun, name)
-            if value is not None and value != was:
-                raise RunError(
-                    f"{folder}: was begun with {name.replace('_', ' ')} {_readable(was)}, not {_readable(value)}.",
-                    "Resume it with its own terms, or begin another run in another folder.",
-                )
-        return begun
-    defaults: dict[str, Any] = {
-        "objectives": ("accuracy", "latency_ms", "size_bytes"),
-        "limits": (),
-        "target": "local",
-        "seed": 0,
-        "training": asdict(Training(seed=seed or 0)),
-        "sampler": "nsga2",
-    }
-    return RunRecord(
-        name=folder.resolve().name,
-        command=command,
-        space_file=str(space_path),
-        storage=storage.split(":", 1)[0].split("+", 1)[0] if storage else "journal",
-        versions=versions(),
-        revision=_revision(),
-        created=datetime.now().astimezone().isoformat(timespec="seconds"),
-        **{name: defaults[name] if value is None else value for name, value in asked.items()},
-    )
-
-
-def versions() -> Mapping[str, str]:
-    """The versions of Python and of the packages whose results may depend on them."""
-    packages = ("torch", "onnx", "onnxruntime", "optuna", "ray", "numpy", "torch-pruning")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
-
-
-def _revision() -> str:
-    try:
-        found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S607
-    except OSError:
-        return ""
-    return found.stdout.strip()
-
-
-def _readable(value: Any) -> str:
-    return ", ".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)
+def _name(sampler: str | optuna.samplers.BaseSampler | None) -> str | None:
+    return type(sampler).__name__ if isinstance(sampler, optuna.samplers.BaseSampler) else sampler
 
 
 def _check_limits_met(ledger: Ledger) -> None:

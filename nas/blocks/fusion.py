@@ -65,7 +65,7 @@ class Pool(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Map `(b, c, *)` to `(b, c)`."""
         if features.ndim == 4:
-            return nn.functional.adaptive_avg_pool2d(features, 1).flatten(1)
+            return features.mean((2, 3))
         return features if features.ndim == 2 else features.mean(2)
 
 

@@ -29,13 +29,14 @@ from nas.tasks.task import Modality, Split, Task, statistics
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 ACCENTS = ("en", "en-us", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-029")
+TRAIN_VOICES = (
+    "m1 m2 m3 m4 f1 f2 f3 Andy Annie Gene Lee Mario adam aunty boris caleb edward grandma ian iven john klatt klatt2 "
+    "linda max michel pablo quincy rob steph"
+)
 VARIANTS = {
-    "train": tuple(
-        "m1 m2 m3 m4 f1 f2 f3 Andy Annie Gene Lee Mario adam aunty boris caleb edward grandma ian iven john klatt klatt2 "
-        "linda max michel pablo quincy rob steph".split()
-    ),
-    "valid": tuple("m5 m6 f4 Alicia Marco belinda klatt3 paul sandro steph2".split()),
-    "test": tuple("m7 m8 f5 Denis Michael anika klatt4 miguel travis zac".split()),
+    "train": tuple(TRAIN_VOICES.split(" ")),
+    "valid": ("m5", "m6", "f4", "Alicia", "Marco", "belinda", "klatt3", "paul", "sandro", "steph2"),
+    "test": ("m7", "m8", "f5", "Denis", "Michael", "anika", "klatt4", "miguel", "travis", "zac"),
 }
 """Voices of each split; no split shares one with another."""
 

@@ -1,0 +1,97 @@
+"""Structured pruning: whole channels go, so the network really gets smaller (Fang et al., DepGraph, 2023)."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch_pruning as tp
+from torch import nn
+
+from nas.blocks import count_params
+from nas.blocks.fusion import Attention, CrossAttentionFusion
+from nas.errors import CompressionError
+
+ROUND_TO = 4
+"""Widths stay multiples of this: latency falls in steps of the vector width, not with every channel."""
+
+
+@dataclass(frozen=True)
+class Prune:
+    """Removes the channels whose coupled weights are smallest, the same share of every layer.
+
+    Attributes:
+        ratio: Share of channels removed, between 0 and 1.
+    """
+
+    ratio: float = 0.5
+
+    @property
+    def label(self) -> str:
+        """How a sibling made by this pass is called."""
+        return f"prune{round(100 * self.ratio)}"
+
+    def apply(self, module: nn.Module, input_shapes: Mapping[str, tuple[int, ...]]) -> nn.Module:
+        """Return a pruned copy; recurrent units, attention and outputs keep their widths.
+
+        Args:
+            module: The trained network; it is left as it is.
+            input_shapes: Input name → shape without the batch axis, in the order of the module's arguments.
+
+        Raises:
+            CompressionError: If no layer can be pruned, or the dependencies cannot be traced.
+        """
+        pruned = copy.deepcopy(module).eval()
+        examples = tuple(torch.zeros(1, *shape) for shape in input_shapes.values())
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", module="torch_pruning")
+                pruner = tp.pruner.MetaPruner(
+                    pruned,
+                    examples,
+                    importance=tp.importance.GroupMagnitudeImportance(p=2),
+                    pruning_ratio=self.ratio,
+                    ignored_layers=_kept(pruned),
+                    customized_pruners={nn.GRU: _Recurrent()},
+                    root_module_types=[nn.Conv2d, nn.Linear],
+                    round_to=ROUND_TO,
+                )
+                pruner.step()
+            with torch.inference_mode():
+                pruned(*examples)
+        except (RuntimeError, ValueError, KeyError, AttributeError, IndexError) as error:
+            raise CompressionError(f"{self.label}: the network cannot be pruned: {error}") from error
+        before, after = count_params(module), count_params(pruned)
+        if after >= before:
+            raise CompressionError(f"{self.label}: no layer could be pruned; {before} parameters before and after.")
+        for parameter in pruned.parameters():
+            parameter.grad = None
+        return pruned
+
+
+class _Recurrent(tp.BasePruningFunc):
+    """Tells the dependency graph how wide a recurrent unit is; it is never pruned itself."""
+
+    def get_out_channels(self, layer: nn.GRU) -> int:
+        return layer.hidden_size * (2 if layer.bidirectional else 1)
+
+    def get_in_channels(self, layer: nn.GRU) -> int:
+        return layer.input_size
+
+    def prune_out_channels(self, layer: nn.GRU, idxs: Sequence[int]) -> nn.GRU:
+        raise CompressionError("a recurrent unit cannot be pruned.")
+
+    prune_in_channels = prune_out_channels
+
+
+def _kept(module: nn.Module) -> list[nn.Module]:
+    """Layers whose outputs keep their width: the last one, recurrent units, and what attention projects to."""
+    kept: list[nn.Module] = [m for m in module.modules() if isinstance(m, nn.GRU | nn.LSTM)]
+    for part in module.modules():
+        if isinstance(part, Attention | CrossAttentionFusion):
+            kept += [m for m in part.modules() if isinstance(m, nn.Linear | nn.LayerNorm)]
+    linear = [m for m in module.modules() if isinstance(m, nn.Linear)]
+    return kept + linear[-1:]
