@@ -11,8 +11,10 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import re
 import sys
 import wave
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+
+MISSING = frozenset(
+    ("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>")
+) | frozenset(("N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"))
+"""What pandas takes for a missing value in a CSV file, and so what training took for one."""
 
 
 class PredictError(ValueError):
@@ -47,20 +54,27 @@ def load_bundle(folder: Path) -> Bundle:
     """Load the bundle in a folder.
 
     Raises:
-        PredictError: If a file of it is missing.
+        PredictError: If a file of it is missing or damaged.
     """
     import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as raised  # pyright: ignore[reportAttributeAccessIssue]
 
     try:
         values = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+        labels, modalities = values["labels"], values["modalities"]
     except FileNotFoundError:
         raise PredictError(f"{folder}: is not a bundle (bundle.json is missing).") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise PredictError(f"{folder / 'bundle.json'}: is damaged: {error}") from None
     if not (folder / "model.onnx").exists():
         raise PredictError(f"{folder}: is incomplete (model.onnx is missing).")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
-    return Bundle(values["labels"], values["modalities"], session)
+    try:
+        session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
+    except (raised.Fail, raised.InvalidGraph, raised.InvalidProtobuf, raised.NotImplemented) as error:
+        raise PredictError(f"{folder / 'model.onnx'}: cannot be loaded: {error}") from None
+    return Bundle(labels, modalities, session)
 
 
 def predict(bundle: Bundle, inputs: Mapping[str, Array | Path]) -> Array:
@@ -84,20 +98,26 @@ def predict(bundle: Bundle, inputs: Mapping[str, Array | Path]) -> Array:
     return softmax(bundle.session.run(None, feeds)[0])
 
 
-def prepare(value: Array | Path, modality: Mapping[str, Any], name: str = "input") -> NDArray[np.float32]:
+def prepare(value: Array | str | Path, modality: Mapping[str, Any], name: str = "input") -> NDArray[np.float32]:
     """Bring an array or a file to the model's input `(n, *shape)`.
 
     Raises:
-        PredictError: If it cannot be read or has another shape.
+        PredictError: If it cannot be read, has another shape, is empty, or is not made of finite numbers.
     """
     shape, steps = tuple(modality["shape"]), modality["preprocessing"]
-    array = _read(value, steps, name) if isinstance(value, Path) else value
+    array = _read(Path(value), steps, name) if isinstance(value, str | Path) else value
+    if array.dtype.kind not in "biuf":
+        raise PredictError(f"{name}: holds {array.dtype}; expected numbers.")
     if array.shape == shape[1:] and shape[0] == 1:
         array = array[None]
     if array.shape == shape or (array.shape[1:] == shape[1:] and array.ndim == len(shape) > 1 and shape[0] == 1):
         array = array[None] if array.shape == shape else array[:, None]
     if array.shape[1:] != shape:
         raise PredictError(f"{name}: has shape {array.shape}; expected {shape}, or a batch of such.")
+    if not len(array):
+        raise PredictError(f"{name}: is empty; expected at least one sample of shape {shape}.")
+    if not np.isfinite(array).all():
+        raise PredictError(f"{name}: holds NaN or infinite values; expected finite numbers.")
     return np.ascontiguousarray(array, dtype=np.float32)
 
 
@@ -127,14 +147,16 @@ def read_wav(path: Path, rate: int) -> NDArray[np.float32]:
     """Read a PCM file as mono samples between -1 and 1 at a sampling rate.
 
     Raises:
-        PredictError: If it is no PCM WAV file of 8 or 16 bits.
+        PredictError: If it is no PCM WAV file of 8 or 16 bits, or holds no samples.
     """
     try:
         with wave.open(str(path), "rb") as file:
             width, channels, given = file.getsampwidth(), file.getnchannels(), file.getframerate()
             content = file.readframes(file.getnframes())
     except (wave.Error, EOFError) as error:
-        raise PredictError(f"{path}: is not a PCM WAV file: {error}") from None
+        raise PredictError(f"{path}: is not a PCM WAV file: {error or 'it ends too early'}") from None
+    if len(content) < width * channels:
+        raise PredictError(f"{path}: holds no samples.")
     if width == 2:
         samples = np.frombuffer(content, dtype="<i2").astype(np.float32) / 32768
     elif width == 1:
@@ -163,17 +185,20 @@ def encode_row(row: Mapping[str, Any], columns: Sequence[Mapping[str, Any]]) -> 
         columns: For each column `name` and either `fill` (a number) or `levels` (a list of texts).
 
     Raises:
-        PredictError: If a number cannot be read.
+        PredictError: If a number cannot be read, or no column is there at all.
     """
+    if not any(column["name"] in row for column in columns):
+        expected = ", ".join(column["name"] for column in columns)
+        raise PredictError(f"a row has columns {', '.join(map(str, row)) or 'none'}; expected {expected}.")
     vector: list[float] = []
     for column in columns:
-        value = row.get(column["name"])
-        empty = value is None or value == "" or value != value
+        value = row.get(column["name"], "")
+        empty = value is None or value != value or value in MISSING
         if "levels" in column:
             vector += [float(not empty and str(value) == level) for level in column["levels"]]
             continue
         try:
-            vector.append(column["fill"] if empty else float(value))
+            vector.append(column["fill"] if empty else float(str(value)))
         except (TypeError, ValueError):
             raise PredictError(f"column {column['name']!r}: {value!r} is not a number.") from None
     return np.array(vector, dtype=np.float32)
@@ -214,8 +239,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _named(texts: Sequence[str], modalities: Sequence[str]) -> dict[str, Array | Path]:
     if len(texts) == 1 and texts[0].endswith(".npz"):
-        with np.load(texts[0], allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files if name in modalities}
+        try:
+            with np.load(texts[0], allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in arrays.files if name in modalities}
+        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise PredictError(f"{texts[0]}: cannot be read: {error}") from None
     if len(texts) == 1 and len(modalities) == 1 and "=" not in texts[0]:
         return {modalities[0]: Path(texts[0])}
     pairs = [text.partition("=") for text in texts]
@@ -229,7 +257,7 @@ def _read(path: Path, steps: Mapping[str, Any], name: str) -> Array:
     if not path.exists():
         raise PredictError(f"{name}: {path} does not exist.")
     if path.suffix == ".npy":
-        return np.load(path, allow_pickle=False)
+        return _read_npy(path)
     if path.suffix == ".wav" and "n_fft" in steps:
         return log_mel(read_wav(path, steps["rate"]), steps)
     if path.suffix == ".pgm":
@@ -239,20 +267,38 @@ def _read(path: Path, steps: Mapping[str, Any], name: str) -> Array:
     raise PredictError(f"{name}: {path.name} cannot be read; expected {', '.join(steps['files'])}.")
 
 
+def _read_npy(path: Path) -> Array:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise PredictError(f"{path}: is not a .npy file of numbers: {error}") from None
+
+
 def _rows(path: Path) -> list[Mapping[str, Any]]:
-    if path.suffix == ".json":
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return values if isinstance(values, list) else [values]
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    try:
+        if path.suffix == ".json":
+            values = json.loads(path.read_text(encoding="utf-8"))
+            rows: list[Mapping[str, Any]] = values if isinstance(values, list) else [values]
+        else:
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                rows = [*csv.DictReader(file)]
+    except (ValueError, csv.Error) as error:
+        raise PredictError(f"{path}: cannot be read: {error}") from None
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        raise PredictError(f"{path}: holds no rows; expected a header and rows, or JSON objects of column and value.")
+    return rows
 
 
 def _read_pgm(path: Path) -> NDArray[np.uint8]:
-    fields = path.read_bytes().split(maxsplit=4)
-    if len(fields) != 5 or fields[0] != b"P5" or fields[3] != b"255":
+    content = path.read_bytes()
+    gap = rb"(?:\s|#[^\n]*\n)+"
+    header = re.match(rb"P5" + gap + rb"(\d+)" + gap + rb"(\d+)" + gap + rb"255\s", content)
+    if header is None:
         raise PredictError(f"{path}: is not a binary PGM picture of 8 bits.")
-    width, height = int(fields[1]), int(fields[2])
-    return np.frombuffer(fields[4][-width * height :], dtype=np.uint8).reshape(height, width)
+    width, height, pixels = int(header[1]), int(header[2]), content[header.end() :]
+    if len(pixels) != width * height:
+        raise PredictError(f"{path}: has {len(pixels)} pixels; expected {width} x {height} as it says.")
+    return np.frombuffer(pixels, dtype=np.uint8).reshape(height, width)
 
 
 def _mel_filters(rate: int, n_fft: int, mels: int) -> NDArray[np.float64]:

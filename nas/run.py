@@ -19,7 +19,7 @@ from nas.samplers import sampler as make_sampler
 from nas.space import Space
 from nas.space_file import load_space, space_from_source
 from nas.tasks import Task, load_table, load_task
-from nas.training import Training
+from nas.training import Training, training_from
 
 OBJECTIVES = ("accuracy", "latency_ms", "size_bytes")
 """Of a run that names none."""
@@ -169,7 +169,7 @@ def _context(ledger: Ledger, task: Task) -> Context:
         Path(record.space_file),
         task,
         load_target(record.target),
-        Training(**record.training),
+        training_from(record.training),
         record.parsed_limits,
         ledger.folder.resolve(),
     )

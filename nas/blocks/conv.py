@@ -88,17 +88,19 @@ class Stage:
 
 @dataclass(frozen=True)
 class ConvNet:
-    """A strided stem and a list of stages, from `(c, h, w)` to features `(c, h, w)`.
+    """A strided stem and a list of stages, from `(c, h, w)` to features.
 
     Attributes:
         stem: Channels of the stem.
         stages: What follows; none is a stem alone.
         stem_stride: Stride of the stem.
+        flatten: Whether features keep their positions, as one vector `(c * h * w,)`, instead of being pooled later.
     """
 
     stem: int = 16
     stages: Sequence[Stage] = (Stage(width=32), Stage(width=64))
     stem_stride: int = 1
+    flatten: bool = False
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
         """Build for inputs `(b, *shape)`.
@@ -119,7 +121,7 @@ class ConvNet:
                 stride = stage.stride if repetition == 0 else 1
                 layers.append(stage.block.build_layer(channels, stage.width, stride))
                 channels = stage.width
-        return nn.Sequential(*layers)
+        return nn.Sequential(*layers, *([nn.Flatten()] if self.flatten else []))
 
 
 class Residual(nn.Module):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +32,10 @@ def load_avdigits(data: Path | None) -> Task:
         raise TaskError("task avdigits: no data folder is named.", "Give --data DIR, or set NAS_DATA.")
     file = next((f for f in (folder / FILE, folder / FILE.name) if f.exists()), None)
     if file is None:
-        raise TaskError(f"task avdigits: {folder / FILE} is missing.", "Give the folder that holds it: --data DIR.")
+        raise TaskError(
+            f"task avdigits: {folder / FILE} is missing.",
+            "Give the folder that holds it: --data DIR, or set NAS_DATA.",
+        )
     try:
         with np.load(file, allow_pickle=False) as arrays:
             splits = {
@@ -40,8 +45,8 @@ def load_avdigits(data: Path | None) -> Task:
                 )
                 for s in ("train", "valid", "test")
             }
-    except (KeyError, ValueError, OSError) as error:
-        raise TaskError(f"{file}: is damaged: {error}") from None
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise TaskError(f"{file}: is damaged: {error}", "Copy it again from where it came from.") from None
     train = splits["train"].inputs
     return Task(
         "avdigits",

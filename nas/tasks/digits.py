@@ -30,7 +30,7 @@ from nas.tasks.task import Modality, Split, Task, statistics
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 ACCENTS = ("en", "en-us", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-029")
 TRAIN_VOICES = (
-    "m1 m2 m3 m4 f1 f2 f3 Andy Annie Gene Lee Mario adam aunty boris caleb edward grandma ian iven john klatt klatt2 "
+    "m1 m2 m3 m4 f1 f2 f3 Andy Annie Gene Lee Mario adam aunty boris benjamin edward grandma ian iven john klatt klatt2 "
     "linda max michel pablo quincy rob steph"
 )
 VARIANTS = {
@@ -100,7 +100,7 @@ def load_digits(difficulty: Difficulty | None = None, cache: Path | None = None)
     """
     wanted = difficulty or Difficulty()
     folder = cache or Path(os.environ.get("NAS_CACHE", "~/.cache/nas")).expanduser()
-    recipe = json.dumps([asdict(wanted), ACCENTS, VARIANTS, audio_preprocessing(), 1])
+    recipe = json.dumps([asdict(wanted), ACCENTS, VARIANTS, audio_preprocessing(), 2])
     file = folder / f"digits-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}.npz"
     arrays = _cached(file) or _keep(file, make_digits(wanted))
     splits = {

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import espeakng_loader
@@ -39,9 +42,10 @@ class Utterance:
 
 
 def speak(utterances: Sequence[Utterance]) -> Iterator[tuple[NDArray[np.float32], int]]:
-    """Say each utterance.
+    """Say each utterance; the same list always sounds the same.
 
-    All of a voice's state is set before each word, so a word sounds the same whatever was said before it.
+    The library keeps state that ending and starting it again does not clear, and draws from a generator seeded by the
+    clock. So each call loads a fresh copy of it and seeds that.
 
     Yields:
         Samples `(t,)` between -1 and 1, and their rate in Hz.
@@ -49,29 +53,37 @@ def speak(utterances: Sequence[Utterance]) -> Iterator[tuple[NDArray[np.float32]
     Raises:
         TaskError: If the library cannot start or does not know a voice.
     """
-    library = ctypes.CDLL(espeakng_loader.get_library_path())
-    folder = espeakng_loader.get_data_path().encode()
-    rate = int(library.espeak_Initialize(_SYNCHRONOUS, 0, folder, _DONT_EXIT))
-    if rate <= 0:
-        raise TaskError("speech: espeak-ng cannot start.", "pip install --force-reinstall espeakng-loader")
-    chunks: list[NDArray[np.int16]] = []
+    with tempfile.TemporaryDirectory(prefix="nas-speech-") as folder:
+        copy = shutil.copy(espeakng_loader.get_library_path(), folder)
+        library = ctypes.CDLL(copy)
+        rate = int(library.espeak_Initialize(_SYNCHRONOUS, 0, espeakng_loader.get_data_path().encode(), _DONT_EXIT))
+        if rate <= 0:
+            raise TaskError("speech: espeak-ng cannot start.", "pip install --force-reinstall espeakng-loader")
+        library.espeak_ng_SetRandSeed(ctypes.c_long(1))
+        chunks: list[NDArray[np.int16]] = []
 
-    def collect(samples: Any, count: int, _events: Any) -> int:
-        if samples and count:
-            chunks.append(np.ctypeslib.as_array(samples, (count,)).copy())
-        return 0
+        def collect(samples: Any, count: int, _events: Any) -> int:
+            if samples and count:
+                chunks.append(np.ctypeslib.as_array(samples, (count,)).copy())
+            return 0
 
-    callback = _Callback(collect)
-    library.espeak_SetSynthCallback(callback)
-    try:
-        for said in utterances:
-            chunks.clear()
-            if library.espeak_SetVoiceByName(said.voice.encode()):
-                raise TaskError(f"speech: espeak-ng has no voice {said.voice!r}.")
-            for parameter, value in ((_RATE, said.rate), (_PITCH, said.pitch), (_RANGE, said.pitch_range)):
-                library.espeak_SetParameter(parameter, value, 0)
-            text = said.text.encode()
-            library.espeak_Synth(text, ctypes.c_size_t(len(text) + 1), 0, 1, 0, _UTF8, None, None)
-            yield np.concatenate(chunks).astype(np.float32) / 32768, rate
-    finally:
-        library.espeak_Terminate()
+        callback = _Callback(collect)
+        library.espeak_SetSynthCallback(callback)
+        try:
+            for said in utterances:
+                chunks.clear()
+                _set_voice(library, said)
+                text = said.text.encode()
+                library.espeak_Synth(text, ctypes.c_size_t(len(text) + 1), 0, 1, 0, _UTF8, None, None)
+                yield np.concatenate(chunks).astype(np.float32) / np.float32(32768), rate
+        finally:
+            library.espeak_Terminate()
+
+
+def _set_voice(library: ctypes.CDLL, said: Utterance) -> None:
+    _, _, variant = said.voice.partition("+")
+    known = not variant or (Path(espeakng_loader.get_data_path()) / "voices" / "!v" / variant).exists()
+    if not known or library.espeak_SetVoiceByName(said.voice.encode()):
+        raise TaskError(f"speech: espeak-ng has no voice {said.voice!r}.")
+    for parameter, value in ((_RATE, said.rate), (_PITCH, said.pitch), (_RANGE, said.pitch_range)):
+        library.espeak_SetParameter(parameter, value, 0)

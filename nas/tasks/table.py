@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ SHARES = (0.7, 0.15)
 MAX_CLASSES = 100
 MAX_LEVELS = 50
 MIN_OF_CLASS = 4
+MIN_ROWS = 30
 
 
 def load_table(path: Path, label: str, seed: int = 0) -> Task:
@@ -39,15 +40,21 @@ def load_table(path: Path, label: str, seed: int = 0) -> Task:
     frame = _read(path)
     if label not in frame.columns:
         raise TaskError(f"{path}: {unknown('column', label, map(str, frame.columns))}", "Name it with --label.")
-    frame = frame[frame[label].notna()].reset_index(drop=True)
-    classes, targets = _classes(path, label, frame[label])
+    frame = frame.dropna(subset=[label]).reset_index(drop=True)
+    if len(frame) < MIN_ROWS:
+        raise TaskError(
+            f"{path}: has {len(frame)} rows with a value in {label!r}; expected at least {MIN_ROWS}.", "Add rows."
+        )
+    classes, targets = _classes(path, label, _series(frame, label))
     parts = _split(targets, len(classes), seed)
-    columns = [_column(path, frame[name], parts[0]) for name in frame.columns if name != label]
+    columns = [_column(path, _series(frame, name), parts[0]) for name in frame.columns if name != label]
     columns = [column for column in columns if column is not None]
     if not columns:
         raise TaskError(f"{path}: no column but {label!r} can be used; expected numbers or categories.")
-    rows = frame.drop(columns=label).astype(object).where(frame.notna(), None).to_dict("records")
-    vectors = np.stack([encode_row(row, columns) for row in rows])
+    features = frame.drop(columns=label)
+    table = features.astype(object).where(features.notna(), None).to_numpy()
+    names = [str(name) for name in features.columns]
+    vectors = np.stack([encode_row(dict(zip(names, row, strict=True)), columns) for row in table])
     train, valid, test = (Split({"table": vectors[part]}, targets[part]) for part in parts)
     seen = vectors[parts[0]]
     mean, std = seen.mean(axis=0), seen.std(axis=0)
@@ -73,7 +80,11 @@ def _read(path: Path) -> pd.DataFrame:
         raise TaskError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
 
 
-def _classes(path: Path, label: str, values: pd.Series[Any]) -> tuple[list[str], NDArray[np.int64]]:
+def _series(frame: pd.DataFrame, name: Hashable) -> pd.Series:
+    return frame.loc[:, name]
+
+
+def _classes(path: Path, label: str, values: pd.Series) -> tuple[list[str], NDArray[np.int64]]:
     texts = values.astype(str)
     classes = sorted(texts.unique())
     if pd.api.types.is_float_dtype(values) and (values == values.round()).all():
@@ -107,7 +118,7 @@ def _split(targets: NDArray[np.int64], classes: int, seed: int) -> list[NDArray[
     return [rng.permutation(np.concatenate(part)) for part in parts]
 
 
-def _column(path: Path, values: pd.Series[Any], train: NDArray[np.int64]) -> Mapping[str, Any] | None:
+def _column(path: Path, values: pd.Series, train: NDArray[np.int64]) -> Mapping[str, Any] | None:
     """How a column becomes numbers; None for one that says nothing, such as a constant or a name on each row."""
     seen = values.iloc[train].dropna()
     name = str(values.name)

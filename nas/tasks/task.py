@@ -48,6 +48,11 @@ class Modality:
     std: float | tuple[float, ...]
     preprocessing: Mapping[str, Any]
 
+    @property
+    def input(self) -> Input:
+        """What a network needs to know of it."""
+        return Input(self.shape, self.mean, self.std)
+
 
 @dataclass(frozen=True)
 class Task:
@@ -74,7 +79,7 @@ class Task:
     @property
     def inputs(self) -> Mapping[str, Input]:
         """What a network needs to know of each modality."""
-        return {name: Input(m.shape, m.mean, m.std) for name, m in self.modalities.items()}
+        return {name: modality.input for name, modality in self.modalities.items()}
 
     @cached_property
     def fingerprint(self) -> str:
@@ -82,7 +87,7 @@ class Task:
         digest = hashlib.sha256()
         for split in (self.train, self.valid, self.test):
             for array in (*(split.inputs[name] for name in sorted(split.inputs)), split.targets):
-                digest.update(np.ascontiguousarray(array))
+                digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()[:16]
 
 

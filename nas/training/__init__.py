@@ -1,5 +1,6 @@
 """How a candidate learns."""
 
-from nas.training.train import Epoch, Training, accuracy, train
+from nas.training.augment import Augmentation
+from nas.training.train import Epoch, Training, accuracy, train, training_from
 
-__all__ = ["Epoch", "Training", "accuracy", "train"]
+__all__ = ["Augmentation", "Epoch", "Training", "accuracy", "train", "training_from"]

@@ -1,4 +1,4 @@
-"""Train a network on a split: AdamW, one cycle of the learning rate, label smoothing, mixup.
+"""Train a network on a split: AdamW, one cycle of the learning rate, label smoothing, augmentation.
 
 Data lie in memory as tensors of their stored type and batches are taken by indexing, which on small data is several
 times faster than a loader with workers.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from nas.errors import TrainingError
 from nas.tasks.task import Split
+from nas.training.augment import Augmentation, distort, mix, partners
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Training:
         lr: Peak of the one-cycle learning rate (Smith & Topin, 2018).
         weight_decay: Of AdamW, on weights with two axes or more.
         label_smoothing: Share of the target spread over all classes.
-        mixup: Shape of the Beta distribution that mixes pairs of samples (Zhang et al., 2018); 0 mixes none.
-        seed: Of initial weights, order of samples and mixing.
+        augmentation: How samples are changed.
+        seed: Of initial weights, order of samples and augmentation.
     """
 
     epochs: int = 10
@@ -39,8 +40,13 @@ class Training:
     lr: float = 4e-3
     weight_decay: float = 0.02
     label_smoothing: float = 0.05
-    mixup: float = 0.0
+    augmentation: Augmentation = Augmentation()
     seed: int = 0
+
+
+def training_from(values: Mapping[str, Any]) -> Training:
+    """Read a training that was recorded as JSON."""
+    return Training(**{**values, "augmentation": Augmentation(**values["augmentation"])})
 
 
 class Epoch(NamedTuple):
@@ -88,8 +94,13 @@ def train(
         module.train()
         total = 0.0
         order = torch.randperm(len(targets), generator=generator)
+        paired = [_pairing(targets, position, settings.augmentation, generator) for position in range(len(inputs))]
         for step, index in enumerate(order.split(settings.batch_size)):
-            batch, labels = [_batch(x, index) for x in inputs], targets[index]
+            batch = [
+                distort(_batch(x, pairing[index]), settings.augmentation, generator)
+                for x, pairing in zip(inputs, paired, strict=True)
+            ]
+            labels = targets[index]
             loss = _loss(module, batch, labels, settings, generator)
             if not torch.isfinite(loss):
                 raise TrainingError(f"the loss became {loss.item()} in epoch {epoch}, step {step}.")
@@ -133,15 +144,22 @@ def _batch(stored: Tensor, index: Tensor) -> Tensor:
 def _loss(
     module: nn.Module, batch: list[Tensor], labels: Tensor, settings: Training, generator: torch.Generator
 ) -> Tensor:
-    if not settings.mixup:
-        return F.cross_entropy(module(*batch), labels, label_smoothing=settings.label_smoothing)
-    gammas = torch._standard_gamma(torch.full((2,), settings.mixup), generator=generator)  # pyright: ignore
-    share = float(gammas[0] / gammas.sum())
-    partner = torch.randperm(len(labels), generator=generator)
-    logits = module(*(share * x + (1 - share) * x[partner] for x in batch))
-    return share * F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing) + (
-        1 - share
-    ) * F.cross_entropy(logits, labels[partner], label_smoothing=settings.label_smoothing)
+    smoothing, shape = settings.label_smoothing, settings.augmentation.mixup
+    if not shape:
+        return F.cross_entropy(module(*batch), labels, label_smoothing=smoothing)
+    mixed, others, share = mix(batch, labels, shape, generator)
+    logits = module(*mixed)
+    own = F.cross_entropy(logits, labels, label_smoothing=smoothing)
+    return share * own + (1 - share) * F.cross_entropy(logits, others, label_smoothing=smoothing)
+
+
+def _pairing(targets: Tensor, position: int, settings: Augmentation, generator: torch.Generator) -> Tensor:
+    """Which sample each one takes a modality from in this epoch: itself, or another of its class."""
+    own = torch.arange(len(targets))
+    if position == 0 or not settings.repair:
+        return own
+    swapped = torch.rand(len(targets), generator=generator) < settings.repair
+    return torch.where(swapped, partners(targets, generator), own)
 
 
 def _parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:

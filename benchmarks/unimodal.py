@@ -1,0 +1,25 @@
+"""Train the encoders of a found architecture alone, as the baseline that fusion has to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from nas.blocks import Network
+from nas.evaluate import build
+from nas.ledger import Model
+from nas.run import Context
+from nas.space import Architecture
+from nas.training import Training, accuracy, train
+
+
+def unimodal_accuracy(context: Context, model: Model, training: Training) -> Mapping[str, float]:
+    """Test accuracy of each encoder of a model on its own, with the same fusion's projection, head and training."""
+    network = context.space().decode(Architecture(model.decisions))
+    scores: dict[str, float] = {}
+    for name, encoder in network.encoders.items():
+        alone: Network = replace(network, encoders={name: encoder})
+        module = build(alone, context.task, training.seed)
+        train(module, context.task.train, context.task.valid, training)
+        scores[name] = accuracy(module, context.task.test)
+    return scores

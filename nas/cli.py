@@ -1,0 +1,332 @@
+"""The command `nas`."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from nas.errors import NasError
+
+app = typer.Typer(
+    help="From data and possible networks to a small, fast, verified model on your device.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+_out = Console(highlight=False, soft_wrap=True)
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
+Data = Annotated[Path | None, typer.Option(help="Data folder of the task, or the table.")]
+Storage = Annotated[str, typer.Option(help="URL of a database that holds the study.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Trainings at a time.", show_default="one for each core")]
+Address = Annotated[str | None, typer.Option(help="Address of a running Ray cluster.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON lines for programs.")]
+
+
+@app.command()
+def search(
+    space: Annotated[Path, typer.Argument(metavar="SPACE.py", help="Python file that defines the search space.")],
+    run: Annotated[Path, typer.Option(help="Run folder; one that holds a run is resumed.")] = Path("results/runs/run"),
+    task: Annotated[str | None, typer.Option(help="Built-in task.", show_default="digits")] = None,
+    data: Data = None,
+    label: Annotated[str | None, typer.Option(help="Column of the table to predict.")] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Architectures to evaluate in all.")] = 50,
+    time: Annotated[str | None, typer.Option(help="Begin no trial after this time: 90s, 10m, 2h.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="Who proposes.", show_default="nsga2")] = None,
+    objective: Annotated[
+        list[str] | None,
+        typer.Option(help="Metric to optimise; repeat.", show_default="accuracy, latency_ms, size_bytes"),
+    ] = None,
+    limit: Annotated[list[str] | None, typer.Option(help="For example 'latency_ms<=2'; repeat.")] = None,
+    target: Annotated[str | None, typer.Option(help="Device the model is for.", show_default="local")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of each trial.", show_default="10")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.", show_default="0")] = None,
+    workers: Workers = None,
+    address: Address = None,
+    storage: Storage = "",
+    as_json: Json = False,
+) -> None:
+    """Search a space, or go on with a run."""
+    from nas.progress import SearchProgress
+    from nas.search import search as run_search
+    from nas.training import Training
+
+    seconds = _seconds(time)
+    with SearchProgress(_out, trials, seconds, as_json) as progress:
+        ledger = run_search(
+            space,
+            run,
+            task=task,
+            data=data,
+            label=label,
+            trials=trials,
+            time_s=seconds,
+            sampler=sampler,
+            objectives=objective or None,
+            limits=limit or None,
+            target=target,
+            training=Training(epochs=epochs, seed=seed or 0) if epochs else None,
+            seed=seed,
+            workers=workers,
+            address=address,
+            storage=storage,
+            command=_command_line(),
+            on_trial=progress.on_trial,
+        )
+    _summarise(ledger.folder, storage, as_json)
+    unfinished = progress.counted(ledger) < trials
+    if unfinished and seconds is None:
+        raise typer.Exit(130)
+
+
+@app.command()
+def refine(
+    run: Run,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each member of the front.")] = 3,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of each.", show_default="4 x the search's")] = None,
+    members: Annotated[int | None, typer.Option(min=1, help="Most accurate members.", show_default="all")] = None,
+    data: Data = None,
+    workers: Workers = None,
+    address: Address = None,
+    storage: Storage = "",
+    as_json: Json = False,
+) -> None:
+    """Train the front's members to the end, with several seeds."""
+    from nas.ledger import Model
+    from nas.refine import refine as run_refine
+
+    def show(model: Model) -> None:
+        m = model.metrics
+        _say(
+            as_json,
+            {"model": model.name, "metrics": m},
+            f"{model.name}: accuracy {m['accuracy']:.4f} (seeds "
+            f"{m['accuracy_mean']:.4f} ± {m['accuracy_std']:.4f}), test {m['test_accuracy']:.4f}, "
+            f"{m['latency_ms']:.4f} ms, {m['size_bytes']:,} bytes",
+        )
+
+    run_refine(
+        run,
+        seeds=seeds,
+        epochs=epochs,
+        members=members,
+        data=data,
+        workers=workers,
+        address=address,
+        storage=storage,
+        on_model=show,
+    )
+    _summarise(run, storage, as_json)
+
+
+@app.command()
+def compress(
+    run: Run,
+    data: Data = None,
+    workers: Workers = None,
+    address: Address = None,
+    storage: Storage = "",
+    as_json: Json = False,
+) -> None:
+    """Prune and quantize the refined models; measure again."""
+    from nas.compress import Refusal
+    from nas.compress import compress as run_compress
+    from nas.ledger import Model
+
+    def show(made: Model | Refusal) -> None:
+        if isinstance(made, Refusal):
+            _say(as_json, {"model": made.model, "refused": made.reason}, f"{made.model}: refused: {made.reason}")
+            return
+        m = made.metrics
+        _say(
+            as_json,
+            {"model": made.name, "metrics": m},
+            f"{made.name}: accuracy {m['accuracy']:.4f}, test "
+            f"{m['test_accuracy']:.4f}, {m['latency_ms']:.4f} ms, {m['size_bytes']:,} bytes",
+        )
+
+    run_compress(run, data=data, workers=workers, address=address, storage=storage, on_model=show)
+    _summarise(run, storage, as_json)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders; several are compared.")],
+    to: Annotated[Path | None, typer.Option(help="Folder for the comparison.", show_default="the first run")] = None,
+    storage: Storage = "",
+) -> None:
+    """Write the picture and the page of runs."""
+    from nas.report import report as run_report
+
+    for file in run_report(runs, to, storage):
+        _out.print(str(file), markup=False)
+
+
+@app.command("export")
+def export_bundle(
+    run: Run,
+    to: Annotated[Path, typer.Option(help="The bundle's folder.")],
+    knee: Annotated[bool, typer.Option("--knee", help="The front's best compromise; what happens by default.")] = False,
+    model: Annotated[str | None, typer.Option(help="A model by name.")] = None,
+    trial: Annotated[int | None, typer.Option(help="Only models of this trial.")] = None,
+    limit: Annotated[
+        list[str] | None, typer.Option(help="The most accurate model within, e.g. 'latency_ms<=1.5'.")
+    ] = None,
+    data: Data = None,
+    storage: Storage = "",
+    as_json: Json = False,
+) -> None:
+    """Write a model as a folder to deploy, after proving its file."""
+    from nas.bundle import export
+
+    if knee and (model or limit):
+        raise typer.BadParameter("--knee cannot be combined with --model or --limit.")
+    chosen, proof = export(run, to, model=model, trial=trial, limits=limit or (), data=data, storage=storage)
+    _say(
+        as_json,
+        {"model": chosen.name, "bundle": str(to), "proof": asdict(proof), "metrics": chosen.metrics},
+        f"{to}: {chosen.name}, validation accuracy {proof.valid_accuracy:.4f}, test accuracy {proof.test_accuracy:.4f}, "
+        f"{chosen.metrics['latency_ms']:.4f} ms, {chosen.metrics['size_bytes']:,} bytes; ONNX Runtime against torch "
+        f"{proof.max_rel:.1e} on {proof.samples} samples"
+        + (f", labels like its twin in 32 bits {proof.agreement:.1%}" if "int8" in chosen.passes else ""),
+    )
+
+
+@app.command()
+def measure(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx")],
+    target: Annotated[str, typer.Option(help="Device to measure on.")] = "local",
+    as_json: Json = False,
+) -> None:
+    """Measure the latency of an ONNX file."""
+    from nas.devices import load_target, measure_local
+
+    latency = measure_local(model, load_target(target))
+    low, high = latency.interval_ms
+    _say(
+        as_json,
+        asdict(latency),
+        f"{latency.latency_ms:.4f} ms (noise {low:.4f} to {high:.4f}, p50 {latency.p50_ms:.4f}, p95 {latency.p95_ms:.4f}; "
+        f"{latency.quality}) on {latency.fingerprint['cpu']}, {latency.fingerprint['threads']} thread, "
+        f"ONNX Runtime {latency.fingerprint['onnxruntime']}",
+    )
+
+
+@app.command()
+def predict(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle folder.")],
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="INPUT...", help="NAME=FILE for each input, or one .npz file.")
+    ],
+    top: Annotated[int, typer.Option(min=1, help="Labels to print.")] = 3,
+    as_json: Json = False,
+) -> None:
+    """Run a bundle."""
+    from nas.predict import main as run_predict
+
+    raise typer.Exit(
+        run_predict([*inputs, "--bundle", str(bundle), "--top", str(top), *(["--json"] if as_json else [])])
+    )
+
+
+@app.command()
+def describe(space: Annotated[Path, typer.Argument(metavar="SPACE.py")]) -> None:
+    """Print a space's tree of choices and its exact size."""
+    from nas.space_file import load_space
+
+    _out.print(load_space(space).describe(), markup=False)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine can do and what is missing."""
+    from nas.doctor import checks
+
+    table = Table(box=None, show_header=False)
+    findings = checks()
+    for finding in findings:
+        table.add_row("ok" if finding.ok else "missing", finding.what, finding.text)
+    _out.print(table)
+    if not all(finding.ok or finding.optional for finding in findings):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command; a user's mistake is one sentence and a hint, never a traceback."""
+    try:
+        app(standalone_mode=False)
+    except NasError as error:
+        _err.print(f"error: {error.message}", style="bold red", markup=False)
+        if error.hint:
+            _err.print(error.hint, markup=False)
+        sys.exit(1)
+    except typer.Exit as done:
+        sys.exit(done.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        _err.print("interrupted; what was told is kept, and the same command goes on with it.")
+        sys.exit(130)
+    except Exception as error:
+        shown = getattr(error, "format_message", None)
+        if shown is None:
+            raise
+        _err.print(f"error: {shown()}", markup=False)
+        sys.exit(2)
+
+
+def _seconds(text: str | None) -> float | None:
+    if text is None:
+        return None
+    parts = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)", text.strip())
+    if parts is None:
+        raise typer.BadParameter(f"--time {text!r}: expected a number and s, m or h, for example 10m.")
+    return float(parts[1]) * {"s": 1, "m": 60, "h": 3600}[parts[2]]
+
+
+def _say(as_json: bool, values: Any, text: str) -> None:
+    _out.print(json.dumps(values) if as_json else text, markup=False)
+
+
+def _command_line() -> str:
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def _summarise(run: Path, storage: str, as_json: bool) -> None:
+    """Write the run's table, picture and page, and print its front."""
+    from nas.ledger import open_ledger
+    from nas.report import name_of, report, view
+
+    report([run], storage=storage)
+    shown = view(open_ledger(run, storage_url=storage))
+    if as_json:
+        front = [{"name": name_of(item), "metrics": item.metrics} for item in shown.front]
+        _out.print(json.dumps({"run": str(run), "front": front}), markup=False)
+        return
+    table = Table("model", "accuracy", "test", "latency ms", "bytes", "params", box=None)
+    for item in shown.front:
+        m = item.metrics
+        mark = " *" if item is shown.knee else ""
+        test = f"{m['test_accuracy']:.4f}" if "test_accuracy" in m else ""
+        table.add_row(
+            name_of(item) + mark,
+            f"{m['accuracy']:.4f}",
+            test,
+            f"{m['latency_ms']:.4f}",
+            f"{m['size_bytes']:,}",
+            f"{m['params']:,}",
+        )
+    _out.print(table)
+    _out.print(f"{len(shown.front)} on the front (* the knee); {run / 'report.html'}", markup=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Pictures and pages of runs."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from nas.ledger import open_ledger
+from nas.report.page import write_page
+from nas.report.plots import plot_comparison, plot_front
+from nas.report.view import RunView, name_of, view
+
+__all__ = ["RunView", "plot_comparison", "plot_front", "report", "view", "write_front", "write_page"]
+
+COLUMNS = (
+    "accuracy accuracy_mean accuracy_std test_accuracy latency_ms p50_ms p95_ms size_bytes params macs".split()  # noqa: SIM905
+)
+
+
+def report(runs: Sequence[str | Path], to: str | Path | None = None, storage: str = "") -> list[Path]:
+    """Write `front.csv`, `front.png` and `report.html` of each run; of several also a comparison.
+
+    Args:
+        runs: Run folders.
+        to: Folder for the comparison of several runs; default the first run's folder.
+        storage: URL of the database that holds the studies, if one does.
+
+    Returns:
+        The files written.
+
+    Raises:
+        RunError: If a folder holds no run.
+    """
+    views = [view(open_ledger(Path(run), storage_url=storage)) for run in runs]
+    written: list[Path] = []
+    for run, shown in zip(runs, views, strict=True):
+        folder = Path(run)
+        write_front(shown, folder / "front.csv")
+        plot_front(shown, folder / "front.png")
+        write_page([shown], folder / "report.html")
+        written += [folder / "front.csv", folder / "front.png", folder / "report.html"]
+    if len(views) > 1:
+        folder = Path(to or runs[0])
+        folder.mkdir(parents=True, exist_ok=True)
+        plot_comparison(views, folder / "comparison.png")
+        write_page(views, folder / "comparison.html")
+        written += [folder / "comparison.png", folder / "comparison.html"]
+    return written
+
+
+def write_front(run: RunView, to: Path) -> None:
+    """Write the final front as a table, in order of latency."""
+    temporary = to.with_name(to.name + ".part")
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", *COLUMNS, "passes"])
+        for item in run.front:
+            passes = getattr(item, "passes", ())
+            writer.writerow([name_of(item), *(item.metrics.get(c, "") for c in COLUMNS), "+".join(passes)])
+    temporary.replace(to)

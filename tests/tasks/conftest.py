@@ -1,0 +1,39 @@
+"""Tasks that are dear to make: once a session, in a cache of its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from nas.tasks import Task
+from nas.tasks.digits import Difficulty, load_digits
+
+SMALL = Difficulty(train=100, valid=50, test=50)
+
+
+@pytest.fixture(scope="session")
+def digits_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("digits")
+
+
+@pytest.fixture(scope="session")
+def digits(digits_cache: Path) -> Task:
+    return load_digits(None, digits_cache)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A cache that holds a small task, to be damaged."""
+    load_digits(SMALL, tmp_path)
+    (file,) = tmp_path.glob("digits-*.npz")
+    return file
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    folder = Path(os.environ.get("NAS_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    if not (folder / "avdigits" / "avdigits.npz").exists():
+        pytest.skip("avdigits.npz is absent: set NAS_DATA to the folder that holds avdigits/avdigits.npz")
+    return folder
