@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -23,7 +24,7 @@ from nas.ledger import read_record
 from nas.refine import refine
 from nas.report import report, view
 from nas.run import open_run
-from nas.search import search
+from nas.search import COUNTED, search
 from nas.training import Augmentation, Training
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -84,7 +85,8 @@ def main() -> None:
     ]
     table = pd.DataFrame([{"model": m.name, **{c: m.metrics.get(c) for c in columns}} for m in shown.models])
     table.sort_values("latency_ms").to_csv(ROOT / "results" / "avdigits.csv", index=False)
-    counted = [t for t in shown.trials if t.state in ("complete", "infeasible", "failed")]
+    counted = [t for t in shown.trials if t.state in COUNTED]
+    states = Counter(t.state for t in counted)
     machine = fingerprint(1, "CPUExecutionProvider", 1)
     record = read_record(RUN)
     lines = [
@@ -93,12 +95,11 @@ def main() -> None:
         f"`python benchmarks/avdigits.py {' '.join(sys.argv[1:])}` on {machine['cores']} cores of {machine['cpu']}, "
         f"torch {record.versions['torch']}, ONNX Runtime {machine['onnxruntime']}, revision {record.revision}.",
         "",
-        f"Search of {searched:.0f} minutes: {len(counted)} architectures ({sum(t.state == 'complete' for t in counted)} "
-        f"trained, {sum(t.state == 'infeasible' for t in counted)} refused untrained by params <= {MAX_PARAMS:,}, "
-        f"{sum(t.state == 'failed' for t in counted)} failed). With refining and compressing {total:.0f} minutes. "
-        "Selection saw validation data only.",
+        f"Search of {searched:.0f} minutes: {len(counted)} architectures, of which {states['complete']} were trained, "
+        f"{states['infeasible']} refused untrained by params <= {MAX_PARAMS:,}, and {states['failed']} failed. With "
+        f"refining and compressing {total:.0f} minutes. Selection saw validation data only.",
         "",
-        "| model | test accuracy, mean ± sd of seeds | test accuracy of the file kept | parameters | latency ms | bytes |",
+        "| model | test accuracy, seeds | test accuracy, file kept | parameters | latency ms | bytes |",
         "|---|---|---|---|---|---|",
     ]
     for m in sorted(shown.models, key=lambda m: -m.metrics["accuracy"]):

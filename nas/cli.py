@@ -195,7 +195,7 @@ def export_bundle(
     _say(
         as_json,
         {"model": chosen.name, "bundle": str(to), "proof": asdict(proof), "metrics": chosen.metrics},
-        f"{to}: {chosen.name}, validation accuracy {proof.valid_accuracy:.4f}, test accuracy {proof.test_accuracy:.4f}, "
+        f"{to}: {chosen.name}, validation accuracy {proof.valid_accuracy:.4f}, test {proof.test_accuracy:.4f}, "
         f"{chosen.metrics['latency_ms']:.4f} ms, {chosen.metrics['size_bytes']:,} bytes; ONNX Runtime against torch "
         f"{proof.max_rel:.1e} on {proof.samples} samples"
         + (f", labels like its twin in 32 bits {proof.agreement:.1%}" if "int8" in chosen.passes else ""),
@@ -216,9 +216,9 @@ def measure(
     _say(
         as_json,
         asdict(latency),
-        f"{latency.latency_ms:.4f} ms (noise {low:.4f} to {high:.4f}, p50 {latency.p50_ms:.4f}, p95 {latency.p95_ms:.4f}; "
-        f"{latency.quality}) on {latency.fingerprint['cpu']}, {latency.fingerprint['threads']} thread, "
-        f"ONNX Runtime {latency.fingerprint['onnxruntime']}",
+        f"{latency.latency_ms:.4f} ms (noise {low:.4f} to {high:.4f}; p50 {latency.p50_ms:.4f}, "
+        f"p95 {latency.p95_ms:.4f}; {latency.quality}) on {latency.fingerprint['cpu']}, "
+        f"{latency.fingerprint['threads']} thread, ONNX Runtime {latency.fingerprint['onnxruntime']}",
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import ray
 from ray import tune
-from ray.actor import ActorHandle
+from ray.exceptions import RayTaskError
 from ray.tune.search import Searcher
 
 from nas.devices import Latency, Target, measure_local
@@ -38,6 +38,9 @@ TRAINER_ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": "17179869184",
     "MALLOC_TOP_PAD_": "67108864",
 }
+
+Meter = Any
+"""Handle of the actor that measures; Ray types it anew for each class."""
 
 Work = Callable[[Any, Any, Measure], Any]
 """`work(context, job, measure)`: runs in a worker; `context` is shipped once, `job` each time."""
@@ -65,11 +68,11 @@ class Cluster:
     """Running Ray: how many workers train, and who measures."""
 
     workers: int
-    meter: ActorHandle
+    meter: Meter
 
 
 @contextmanager
-def cluster(target: Target, workers: int | None = None, address: str | None = None) -> Iterator[Cluster]:
+def cluster(target: Target, workers: int | None = None, address: str | None = None) -> Generator[Cluster]:
     """Start Ray on this machine, or join a running cluster, for as long as the block lasts.
 
     Args:
@@ -100,9 +103,8 @@ def cluster(target: Target, workers: int | None = None, address: str | None = No
     try:
         available = ray.cluster_resources()
         held = {resource: 1.0} if resource in available else {}
-        meter = (
-            ray.remote(_Meter).options(num_cpus=0, resources=held, max_restarts=-1, max_task_retries=1).remote(target)
-        )
+        actor = ray.remote(_Meter).options(num_cpus=0, resources=held, max_restarts=-1, max_task_retries=1)
+        meter: Meter = actor.remote(target)
         yield Cluster(workers or int(available.get("CPU", 1)), meter)
         ray.kill(meter)
     finally:
@@ -166,7 +168,7 @@ class _Meter:
 class _Candidate(tune.Trainable):
     """One trial after the other in the same process."""
 
-    def setup(self, config: dict[str, Any], work: Work, context: Any, meter: ActorHandle) -> None:  # pyright: ignore
+    def setup(self, config: dict[str, Any], work: Work, context: Any, meter: Meter) -> None:  # pyright: ignore
         _become_trainer()
         self.work, self.context, self.measure = work, context, _measure_through(meter)
 
@@ -219,7 +221,7 @@ class _ProposalSearcher(Searcher):
         """Nothing to restore: the state is the ledger."""
 
 
-def _run_job(work: Work, context: Any, job: Any, meter: ActorHandle) -> Any:
+def _run_job(work: Work, context: Any, job: Any, meter: Meter) -> Any:
     _become_trainer()
     return work(context, job, _measure_through(meter))
 
@@ -231,14 +233,14 @@ def _become_trainer() -> None:
     torch.set_num_threads(1)
 
 
-def _measure_through(meter: ActorHandle) -> Measure:
+def _measure_through(meter: Meter) -> Measure:
     return lambda path: _unwrap(meter.measure.remote(str(path)))
 
 
 def _unwrap(reference: Any) -> Any:
     try:
         return ray.get(reference)
-    except ray.exceptions.RayTaskError as error:
+    except RayTaskError as error:
         if isinstance(error.cause, NasError):
             raise error.cause from None
         raise

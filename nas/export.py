@@ -120,8 +120,8 @@ def run_onnx(path: Path, inputs: Mapping[str, NDArray[Any]], batch: int = 256) -
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     names = [given.name for given in session.get_inputs()]
     count = len(inputs[names[0]])
-    parts = [
-        session.run(None, {n: inputs[n][start : start + batch].astype(np.float32) for n in names})[0]
+    parts: list[NDArray[np.float32]] = [
+        session.run(None, {n: inputs[n][start : start + batch].astype(np.float32) for n in names})[0]  # pyright: ignore[reportAssignmentType]
         for start in range(0, count, batch)
     ]
     return np.concatenate(parts)
@@ -137,7 +137,7 @@ def _write(module: nn.Module, input_shapes: Mapping[str, tuple[int, ...]], path:
     axes = {name: {0: "batch"} for name in (*input_shapes, "logits")}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
-        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # pyright: ignore[reportPrivateImportUsage]
         warnings.filterwarnings("ignore", message="Exporting a model to ONNX with a batch_size other than 1")
         try:
             torch.onnx.export(

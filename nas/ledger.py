@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -268,7 +268,7 @@ def open_ledger(folder: Path, sampler: optuna.samplers.BaseSampler | None = None
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
+def writing(folder: Path) -> Generator[None]:
     """Hold the run folder for writing; the lock goes with the process, however it ends.
 
     Raises:
@@ -292,14 +292,15 @@ def read_record(folder: Path) -> RunRecord:
     file = folder / RECORD_FILE
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
-        known = {f.name: values[f.name] for f in fields(RunRecord)}
+        known: dict[str, Any] = {f.name: values[f.name] for f in fields(RunRecord)}
     except FileNotFoundError:
         raise RunError(
             f"{folder}: there is no run here ({RECORD_FILE} is missing).", "Begin one: nas search."
         ) from None
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise RunError(f"{file}: is damaged: {type(error).__name__}: {error}.") from None
-    return RunRecord(**{n: tuple(v) if isinstance(v, list) else v for n, v in known.items()})
+    known |= {"objectives": tuple(known["objectives"]), "limits": tuple(known["limits"])}
+    return RunRecord(**known)
 
 
 def write_model(folder: Path, model: Model) -> None:
@@ -327,7 +328,8 @@ def replace_folder(source: Path, destination: Path) -> None:
 
 
 def _model(values: Mapping[str, Any], folder: Path) -> Model:
-    return Model(**{**values, "passes": tuple(values["passes"]), "folder": folder})
+    fields: dict[str, Any] = {**values, "passes": tuple(values["passes"]), "folder": folder}
+    return Model(**fields)
 
 
 def _storage(folder: Path, url: str) -> BaseStorage:

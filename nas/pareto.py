@@ -24,7 +24,7 @@ def front(points: Points, noise: Points | None = None) -> NDArray[np.bool_]:
         `(n,)` mask.
     """
     n = len(points)
-    mask = ~np.isnan(points).any(axis=1) if n else np.zeros(0, dtype=bool)
+    mask: NDArray[np.bool_] = np.asarray(~np.isnan(points).any(axis=1)) if n else np.zeros(0, dtype=np.bool_)
     if noise is not None:
         for i in np.flatnonzero(mask):
             better = points[i] - points > np.maximum(noise, 0) + noise[i]

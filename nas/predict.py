@@ -154,7 +154,7 @@ def read_wav(path: Path, rate: int) -> NDArray[np.float32]:
             width, channels, given = file.getsampwidth(), file.getnchannels(), file.getframerate()
             content = file.readframes(file.getnframes())
     except (wave.Error, EOFError) as error:
-        raise PredictError(f"{path}: is not a PCM WAV file: {error or 'it ends too early'}") from None
+        raise PredictError(f"{path}: is not a PCM WAV file: {str(error) or 'it ends too early'}") from None
     if len(content) < width * channels:
         raise PredictError(f"{path}: holds no samples.")
     if width == 2:
@@ -240,7 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _named(texts: Sequence[str], modalities: Sequence[str]) -> dict[str, Array | Path]:
     if len(texts) == 1 and texts[0].endswith(".npz"):
         try:
-            with np.load(texts[0], allow_pickle=False) as arrays:
+            with Path(texts[0]).open("rb") as content, np.load(content, allow_pickle=False) as arrays:
                 return {name: arrays[name] for name in arrays.files if name in modalities}
         except (ValueError, EOFError, zipfile.BadZipFile) as error:
             raise PredictError(f"{texts[0]}: cannot be read: {error}") from None

@@ -15,7 +15,6 @@ from nas.devices import Target, load_target
 from nas.errors import RunError, TaskError
 from nas.ledger import RECORD_FILE, Ledger, RunRecord, create_ledger, open_ledger, read_record
 from nas.objective import Limit, parse_limit, parse_objective
-from nas.samplers import sampler as make_sampler
 from nas.space import Space
 from nas.space_file import load_space, space_from_source
 from nas.tasks import Task, load_table, load_task
@@ -103,7 +102,7 @@ def begin_run(
         return open_run(folder, asked.data, storage)
     task = _load_task(asked.task, asked.data, asked.label)
     seed = asked.seed or 0
-    defaults = {
+    defaults: dict[str, Any] = {
         "objectives": OBJECTIVES,
         "limits": (),
         "target": "local",
@@ -113,7 +112,6 @@ def begin_run(
         "seed": seed,
         "task": task.name,
     }
-    make_sampler(str(defaults["sampler"]), space) if asked.sampler in (None, defaults["sampler"]) else None
     record = RunRecord(
         name=folder.resolve().name,
         command=command,

@@ -25,6 +25,7 @@ from nas.run import Asked, Context, begin_run
 from nas.samplers import sampler as make_sampler
 from nas.samplers import unseen
 from nas.space import Architecture, Space
+from nas.space_file import load_space
 from nas.training import Training
 
 COUNTED = ("complete", "infeasible", "failed")
@@ -97,6 +98,8 @@ def search(
         RunError: If the folder's run has other terms, another process writes to it, or the disk is full.
     """
     folder, space_path = Path(run), Path(space)
+    if isinstance(sampler, str):
+        make_sampler(sampler, load_space(space_path))
     asked = Asked(task, data, label, objectives, limits, target, _name(sampler), seed, training)
     with writing(folder):
         ledger, context = begin_run(folder, space_path, asked, storage, command)
@@ -244,7 +247,10 @@ class Proposals:
 
 
 def _name(sampler: str | optuna.samplers.BaseSampler | None) -> str | None:
-    return type(sampler).__name__ if isinstance(sampler, optuna.samplers.BaseSampler) else sampler
+    if sampler is None or isinstance(sampler, str):
+        return sampler
+    kind = type(sampler)
+    return f"optuna:{kind.__name__}" if kind.__module__.startswith("optuna.") else kind.__name__
 
 
 def _check_limits_met(ledger: Ledger) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -170,7 +170,7 @@ def count_macs(module: nn.Module, input_shapes: Mapping[str, tuple[int, ...]]) -
 
 
 @contextmanager
-def _at(path: str) -> Iterator[None]:
+def _at(path: str) -> Generator[None]:
     """Say where in the network a block could not be built."""
     try:
         yield

@@ -6,6 +6,7 @@ import copy
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch_pruning as tp
@@ -14,6 +15,8 @@ from torch import nn
 from nas.blocks import count_params
 from nas.blocks.fusion import Attention, CrossAttentionFusion
 from nas.errors import CompressionError
+
+Net = TypeVar("Net", bound=nn.Module)
 
 ROUND_TO = 4
 """Widths stay multiples of this: latency falls in steps of the vector width, not with every channel."""
@@ -34,7 +37,7 @@ class Prune:
         """How a sibling made by this pass is called."""
         return f"prune{round(100 * self.ratio)}"
 
-    def apply(self, module: nn.Module, input_shapes: Mapping[str, tuple[int, ...]]) -> nn.Module:
+    def apply(self, module: Net, input_shapes: Mapping[str, tuple[int, ...]]) -> Net:
         """Return a pruned copy; recurrent units, attention and outputs keep their widths.
 
         Args:
@@ -51,7 +54,7 @@ class Prune:
                 warnings.filterwarnings("ignore", module="torch_pruning")
                 pruner = tp.pruner.MetaPruner(
                     pruned,
-                    examples,
+                    examples,  # pyright: ignore[reportArgumentType] - a tuple of inputs is taken too
                     importance=tp.importance.GroupMagnitudeImportance(p=2),
                     pruning_ratio=self.ratio,
                     ignored_layers=_kept(pruned),
@@ -75,16 +78,17 @@ class Prune:
 class _Recurrent(tp.BasePruningFunc):
     """Tells the dependency graph how wide a recurrent unit is; it is never pruned itself."""
 
-    def get_out_channels(self, layer: nn.GRU) -> int:
+    def get_out_channels(self, layer: nn.GRU) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
         return layer.hidden_size * (2 if layer.bidirectional else 1)
 
-    def get_in_channels(self, layer: nn.GRU) -> int:
+    def get_in_channels(self, layer: nn.GRU) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
         return layer.input_size
 
-    def prune_out_channels(self, layer: nn.GRU, idxs: Sequence[int]) -> nn.GRU:
+    def prune_out_channels(self, layer: nn.Module, idxs: Sequence[int]) -> nn.Module:
         raise CompressionError("a recurrent unit cannot be pruned.")
 
-    prune_in_channels = prune_out_channels
+    def prune_in_channels(self, layer: nn.Module, idxs: Sequence[int]) -> nn.Module:
+        raise CompressionError("a recurrent unit cannot be pruned.")
 
 
 def _kept(module: nn.Module) -> list[nn.Module]:

@@ -56,4 +56,5 @@ class Latency:
 def latency_from(values: Mapping[str, Any]) -> Latency:
     """Read what `measure` gave, also after a journey as JSON."""
     low, high = values["interval_ms"]
-    return Latency(**{**values, "interval_ms": (low, high)})
+    fields: dict[str, Any] = {**values, "interval_ms": (low, high)}
+    return Latency(**fields)

@@ -30,9 +30,9 @@ def write_page(runs: Sequence[RunView], to: Path) -> None:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("nas.report", "."), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    environment.globals.update(name_of=name_of)
     figures = [_front_figure(runs, metric) for metric in AXES] + [_hypervolume_figure(runs)]
     page = environment.get_template("page.html.j2").render(
+        name_of=name_of,
         runs=runs,
         figures=[_safe_json(figure.to_plotly_json()) for figure in figures],
         plotly=Markup(get_plotlyjs()),  # noqa: S704 - Plotly's own script, not user data

@@ -37,7 +37,7 @@ def load_avdigits(data: Path | None) -> Task:
             "Give the folder that holds it: --data DIR, or set NAS_DATA.",
         )
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with file.open("rb") as content, np.load(content, allow_pickle=False) as arrays:
             splits = {
                 s: Split(
                     {"image": arrays[f"image_{s}"][:, None], "audio": arrays[f"audio_{s}"][:, None]},

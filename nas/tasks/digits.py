@@ -13,6 +13,7 @@ import io
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -30,8 +31,8 @@ from nas.tasks.task import Modality, Split, Task, statistics
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 ACCENTS = ("en", "en-us", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-029")
 TRAIN_VOICES = (
-    "m1 m2 m3 m4 f1 f2 f3 Andy Annie Gene Lee Mario adam aunty boris benjamin edward grandma ian iven john klatt klatt2 "
-    "linda max michel pablo quincy rob steph"
+    "m1 m2 m3 m4 f1 f2 f3 Andy Annie Gene Lee Mario adam aunty boris benjamin edward grandma ian iven john klatt "
+    "klatt2 linda max michel pablo quincy rob steph"
 )
 VARIANTS = {
     "train": tuple(TRAIN_VOICES.split(" ")),
@@ -211,9 +212,9 @@ def _unit(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 def _cached(file: Path) -> dict[str, NDArray[Any]] | None:
     """The arrays of an earlier use; None where there is none or it is damaged."""
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with file.open("rb") as content, np.load(content, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
 
 

@@ -15,8 +15,8 @@ class Augmentation:
     Attributes:
         shift: Largest shift of pictures and spectrograms along each axis, as a share of it; the same for a batch.
         mixup: Shape of the Beta distribution that mixes pairs of samples (Zhang et al., 2018); 0 mixes none.
-        repair: Share of samples of which each further modality is taken from another sample of the same class; right where
-            modalities depend on each other through the class only.
+        repair: Share of samples of which each further modality is taken from another sample of the same class; right
+            where modalities depend on each other through the class only.
     """
 
     shift: float = 0.04

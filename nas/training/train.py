@@ -46,7 +46,8 @@ class Training:
 
 def training_from(values: Mapping[str, Any]) -> Training:
     """Read a training that was recorded as JSON."""
-    return Training(**{**values, "augmentation": Augmentation(**values["augmentation"])})
+    fields: dict[str, Any] = {**values, "augmentation": Augmentation(**values["augmentation"])}
+    return Training(**fields)
 
 
 class Epoch(NamedTuple):
@@ -80,7 +81,7 @@ def train(
     Raises:
         TrainingError: If the loss is not finite.
     """
-    module.to(memory_format=torch.channels_last)
+    module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - torch documents it
     generator = torch.Generator().manual_seed(settings.seed)
     inputs, targets = tensors(module, train_split)
     steps = math.ceil(len(targets) / settings.batch_size)

@@ -44,5 +44,5 @@ def test_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
 
 def test_file_without_the_arrays_is_damaged(tmp_path: Path) -> None:
     np.savez(tmp_path / "avdigits.npz", other=np.zeros(1))
-    with pytest.raises(TaskError, match="is damaged: .*image_train"):
+    with pytest.raises(TaskError, match=r"is damaged: .*image_train"):
         load_task("avdigits", tmp_path)

@@ -159,7 +159,7 @@ def test_infinite_number(tmp_path: Path) -> None:
 
 
 def test_file_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(TaskError, match="gone.csv: there is no such table"):
+    with pytest.raises(TaskError, match=r"gone.csv: there is no such table"):
         load_table(tmp_path / "gone.csv", "kind")
 
 

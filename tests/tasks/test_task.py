@@ -35,7 +35,7 @@ def test_fingerprint_depends_on_the_arrays() -> None:
 
 def test_task_travels() -> None:
     task = tiny()
-    other = pickle.loads(pickle.dumps(task))
+    other = pickle.loads(pickle.dumps(task))  # noqa: S301  our own bytes
     assert other.fingerprint == task.fingerprint
     assert other.modalities == task.modalities
 
@@ -45,7 +45,7 @@ def test_statistics_of_a_constant_have_no_zero_deviation() -> None:
 
 
 def test_unknown_task_names_the_nearest() -> None:
-    with pytest.raises(TaskError, match="unknown task 'digit'; known: avdigits, digits. Did you mean 'digits'"):
+    with pytest.raises(TaskError, match=r"unknown task 'digit'; known: avdigits, digits. Did you mean 'digits'"):
         load_task("digit")
 
 
