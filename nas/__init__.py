@@ -1,10 +1,15 @@
 """Hardware-aware, multimodal neural architecture search: from data and possible networks to a model on the device."""
 
+from typing import TYPE_CHECKING, Any
+
 from nas.choices import choose, integer, repeat, resolve
 from nas.errors import NasError
 from nas.samplers import sampler
 from nas.space import Architecture, Space
 from nas.space_file import load_space
+
+if TYPE_CHECKING:
+    from nas.blocks import module
 
 __all__ = [
     "Architecture",
@@ -13,7 +18,17 @@ __all__ = [
     "choose",
     "integer",
     "load_space",
+    "module",
     "repeat",
     "resolve",
     "sampler",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `module` when it is asked for: blocks need torch, which describing and sampling a space does not."""
+    if name == "module":
+        from nas.blocks import module
+
+        return module
+    raise AttributeError(f"module 'nas' has no attribute {name!r}")

@@ -57,10 +57,13 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Search a space, or go on with a run."""
+    import optuna
+
     from nas.progress import SearchProgress
     from nas.search import search as run_search
     from nas.training import Training
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     seconds = _seconds(time)
     with SearchProgress(_out, trials, seconds, as_json) as progress:
         ledger = run_search(
@@ -84,8 +87,9 @@ def search(
             on_trial=progress.on_trial,
         )
     _summarise(ledger.folder, storage, as_json)
-    unfinished = progress.counted(ledger) < trials
-    if unfinished and seconds is None:
+    done = progress.counted(ledger)
+    if done < trials and seconds is None:
+        _err.print(f"interrupted after {done} of {trials} trials; the same command goes on.", markup=False)
         raise typer.Exit(130)
 
 
@@ -264,14 +268,12 @@ def doctor() -> None:
 def main() -> None:
     """Run the command; a user's mistake is one sentence and a hint, never a traceback."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)
     except NasError as error:
         _err.print(f"error: {error.message}", style="bold red", markup=False)
         if error.hint:
             _err.print(error.hint, markup=False)
         sys.exit(1)
-    except typer.Exit as done:
-        sys.exit(done.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         _err.print("interrupted; what was told is kept, and the same command goes on with it.")
         sys.exit(130)
@@ -281,6 +283,7 @@ def main() -> None:
             raise
         _err.print(f"error: {shown()}", markup=False)
         sys.exit(2)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def _seconds(text: str | None) -> float | None:

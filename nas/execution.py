@@ -193,6 +193,10 @@ class _ProposalSearcher(Searcher):
         self.numbers: dict[str, int] = {}
         self.stopped_by: NasError | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Ray Tune pickles its searcher to restore it, but the state is the ledger."""
+        return {}
+
     def suggest(self, trial_id: str) -> Any:
         if self.stopped_by is not None or self.proposals.ended:
             return Searcher.FINISHED

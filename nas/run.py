@@ -103,6 +103,7 @@ def begin_run(
     task = _load_task(asked.task, asked.data, asked.label)
     seed = asked.seed or 0
     defaults: dict[str, Any] = {
+        "label": "",
         "objectives": OBJECTIVES,
         "limits": (),
         "target": "local",
@@ -118,7 +119,6 @@ def begin_run(
         space_file=str(space_file),
         space_fingerprint=space.fingerprint,
         data=str(asked.data or ""),
-        label=asked.label or "",
         task_fingerprint=task.fingerprint,
         storage=storage.split(":", 1)[0].split("+", 1)[0] if storage else "journal",
         versions=versions(),

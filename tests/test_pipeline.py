@@ -1,0 +1,274 @@
+"""The whole way, on real Ray: what a user's run looks like, and what it survives."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+
+from nas.errors import NasError, ObjectiveError, RunError, SamplerError, TaskError
+from nas.front import front_of
+from nas.ledger import open_ledger
+from nas.refine import refine
+from nas.search import COUNTED, search
+from nas.space import Architecture
+from nas.training import Training
+
+TRICKY = """
+import os
+
+import torch
+from torch import nn
+
+from nas import Space, choose, module
+from nas.blocks import Network
+
+
+class Tricky(nn.Module):
+    def __init__(self, shape, does):
+        super().__init__()
+        self.does = does
+        self.layer = nn.Linear(shape[0], 8)
+
+    def forward(self, x):
+        if self.does == "bad shape" and x.is_meta:
+            return x[0, 0]
+        if self.does == "nan" and self.training:
+            return self.layer(x) * float("nan")
+        if self.does == "kill" and self.training:
+            os.kill(os.getpid(), 9)
+        if self.does == "no export" and torch.onnx.is_in_onnx_export():
+            raise RuntimeError("this operator cannot be written")
+        return self.layer(x)
+
+
+space = Space(Network({"table": module(Tricky, does=choose("well", "bad shape", "nan", "kill", "no export"))}))
+"""
+
+
+def command(run: Path, space: Path, table: Path, *more: str) -> list[str]:
+    return [sys.executable, "-m", "nas.cli", "search", str(space), "--run", str(run), "--data", str(table), "--label",
+            "kind", "--epochs", "30", *more]  # fmt: skip
+
+
+def counted(run: Path) -> list[Architecture]:
+    return [Architecture(t.decisions) for t in open_ledger(run).trials() if t.state in COUNTED]
+
+
+def wait_for(run: Path, trials: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if (run / "run.json").exists() and len(counted(run)) >= trials:
+            return
+        time.sleep(0.3)
+    process.kill()
+    pytest.fail(f"no {trials} trials: {process.communicate()}")
+
+
+def test_a_run_has_everything_the_design_names(pristine_run: Path) -> None:
+    ledger = open_ledger(pristine_run)
+    trials = [t for t in ledger.trials() if t.state in COUNTED]
+    assert len(trials) == 6
+    assert len({Architecture(t.decisions).key for t in trials}) == 6
+    for trial in trials:
+        assert trial.state == "complete", trial.reason
+        assert 0 <= trial.metrics["accuracy"] <= 1
+        assert trial.metrics["latency_ms"] > 0
+        assert trial.metrics["device"]["cpu"]
+        names = {f.name for f in ledger.trial_folder(trial.number).iterdir()}
+        assert {"architecture.json", "metrics.json", "history.csv"} <= names
+    front = {t.number for t in front_of(trials, ledger.record.parsed_objectives)}
+    kept = {t.number for t in trials if (ledger.trial_folder(t.number) / "weights.safetensors").exists()}
+    assert kept == front
+    assert not list(pristine_run.glob("trials/*.part"))
+
+
+def test_refined_and_compressed_models_are_measured_on_their_files(pristine_run: Path) -> None:
+    models = open_ledger(pristine_run).models()
+    assert {m.stage for m in models} == {"refined", "compressed"}
+    by_name = {m.name: m for m in models}
+    for model in models:
+        assert model.metrics["size_bytes"] == (model.folder / "model.onnx").stat().st_size
+        assert {"test_accuracy", "latency_ms", "accuracy"} <= set(model.metrics)
+        if model.parent is not None:
+            assert model.parent in by_name
+    refined = next(m for m in models if m.stage == "refined")
+    assert refined.metrics["seeds"] == [0, 1]
+    pruned = [m for m in models if m.passes == ("prune50",)]
+    assert pruned
+    assert all(m.metrics["params"] < by_name[str(m.parent)].metrics["params"] for m in pruned)
+    int8 = [m for m in models if m.passes == ("int8",)]
+    assert all(m.metrics["agreement"] > 0.8 for m in int8)
+
+
+def test_refining_again_does_nothing(finished_run: Path) -> None:
+    before = {f: f.stat().st_mtime_ns for f in finished_run.glob("models/*/model.json")}
+    refine(finished_run, seeds=2, epochs=8, members=3)
+    assert {f: f.stat().st_mtime_ns for f in finished_run.glob("models/*/model.json")} == before
+
+
+def test_every_failure_is_recorded_with_its_reason(tmp_path: Path, table: Path) -> None:
+    space = tmp_path / "tricky.py"
+    space.write_text(TRICKY)
+    ledger = search(space, tmp_path / "run", data=table, label="kind", trials=5, sampler="random",
+                    training=Training(epochs=2), workers=2)  # fmt: skip
+    trials = {str(t.decisions["encoders.table.arguments.does"]): t for t in ledger.trials() if t.state in COUNTED}
+    assert {n: t.state for n, t in trials.items()} == {
+        "well": "complete",
+        "bad shape": "failed",
+        "nan": "failed",
+        "kill": "failed",
+        "no export": "failed",
+    }
+    assert "expected 1 or 2 or 3 axes" in trials["bad shape"].reason
+    assert "loss became nan in epoch 0, step 0" in trials["nan"].reason
+    assert "worker died twice" in trials["kill"].reason
+    assert "cannot be written" in trials["no export"].reason
+
+
+def test_killed_driver_resumes_to_exactly_the_trials_asked_for(tmp_path: Path, table: Path, space_file: Path) -> None:
+    run = tmp_path / "run"
+    line = command(run, space_file, table, "--trials", "9")
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    wait_for(run, 2, process)
+    process.kill()
+    process.communicate()
+    before = {t.number: t for t in open_ledger(run).trials() if t.state in COUNTED}
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = counted(run)
+    assert len(after) == 9
+    assert len(set(after)) == 9
+    trials = {t.number: t for t in open_ledger(run).trials()}
+    assert all(trials[n] == t for n, t in before.items())
+    assert Counter(t.state for t in trials.values())["running"] == 0
+
+
+def test_ctrl_c_ends_cleanly_and_the_run_goes_on(tmp_path: Path, table: Path, space_file: Path) -> None:
+    run = tmp_path / "run"
+    process = subprocess.Popen(
+        command(run, space_file, table, "--trials", "30"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    wait_for(run, 1, process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    told = len(counted(run))
+    assert 1 <= told < 30
+    done = subprocess.run(command(run, space_file, table, "--trials", str(told + 1)), capture_output=True, text=True,
+                          check=False, timeout=120)  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(set(counted(run))) == told + 1
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = os.geteuid() == 0 and not subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(disk)], capture_output=True, check=False
+    ).returncode
+    if not mounted:
+        pytest.skip("a small disk can only be mounted by root")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_full_disk_stops_the_search_and_loses_nothing(small_disk: Path, table: Path, space_file: Path) -> None:
+    run = small_disk / "run"
+    with pytest.raises(RunError, match="no space left on the disk; everything told so far is kept"):
+        search(space_file, run, data=table, label="kind", trials=36, training=Training(epochs=1))
+    told = {t.number: t for t in open_ledger(run).trials() if t.state in COUNTED}
+    assert told
+    subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
+    ledger = search(space_file, run, trials=len(told) + 2)
+    assert len(counted(run)) == len(told) + 2
+    again = {t.number: t for t in ledger.trials()}
+    assert all(again[n] == t for n, t in told.items())
+
+
+def test_optuna_sampler_and_exhausted_space(tmp_path: Path, table: Path) -> None:
+    space = tmp_path / "small.py"
+    space.write_text(
+        "from nas import Space, choose\nfrom nas.blocks import Dense, Network\n"
+        "space = Space(Network({'table': Dense(width=choose(4, 8), depth=choose(1, 2))}))\n"
+    )
+    run = tmp_path / "run"
+    with pytest.raises(SamplerError, match="4 of 10 trials are done, and the space is exhausted: all of its 4"):
+        search(space, run, data=table, label="kind", trials=10, sampler="tpe", training=Training(epochs=1))
+    assert len(set(counted(run))) == 4
+
+
+def test_a_limit_that_nothing_meets_says_how_many_were_refused(tmp_path: Path, table: Path, space_file: Path) -> None:
+    with pytest.raises(ObjectiveError, match=r"limits params<=10: refused all 3 architectures; .*breaks params<=10"):
+        search(space_file, tmp_path / "run", data=table, label="kind", trials=3, limits=["params<=10"])
+    states = [t.state for t in open_ledger(tmp_path / "run").trials()]
+    assert states.count("infeasible") == 3
+    assert all("train_s" not in t.metrics for t in open_ledger(tmp_path / "run").trials())
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"task": "digits", "data": None, "label": None}, "was begun with task table.csv:kind, not digits"),
+        ({"objectives": ["accuracy"]}, "was begun with objectives accuracy, latency_ms, size_bytes, not accuracy"),
+        ({"limits": ["params<=9"]}, "was begun with limits none, not params<=9"),
+        ({"seed": 3}, "was begun with seed 0, not 3"),
+        ({"sampler": "random"}, "was begun with sampler nsga2, not random"),
+        ({"target": "phone"}, "unknown target 'phone'; known: local"),
+        ({"sampler": "nsga3"}, "unknown sampler 'nsga3'.*Did you mean 'nsga2'"),
+        ({"objectives": ["acuracy"]}, "unknown objective 'acuracy'.*Did you mean 'accuracy'"),
+        ({"limits": ["latency_ms=2"]}, "limit 'latency_ms=2': expected METRIC<=NUMBER"),
+    ],
+)
+def test_a_run_is_not_opened_under_other_terms(
+    finished_run: Path, table: Path, space_file: Path, changed: dict[str, object], message: str
+) -> None:
+    asked: dict[str, object] = {"data": table, "label": "kind", **changed}
+    with pytest.raises(NasError, match=message):
+        search(space_file, finished_run, trials=6, **asked)  # pyright: ignore
+
+
+def test_another_target_is_refused(finished_run: Path, table: Path, space_file: Path) -> None:
+    record = json.loads((finished_run / "run.json").read_text())
+    (finished_run / "run.json").write_text(json.dumps({**record, "target": "phone"}))
+    with pytest.raises(RunError, match="was begun with target phone, not local"):
+        search(space_file, finished_run, data=table, label="kind", target="local", trials=6)
+
+
+def test_another_space_or_other_data_are_refused(finished_run: Path, table: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.py"
+    other.write_text(
+        "from nas import Space, choose\nfrom nas.blocks import Dense, Network\n"
+        "space = Space(Network({'table': Dense(width=choose(4, 8))}))\n"
+    )
+    with pytest.raises(RunError, match="was begun with space fingerprint"):
+        search(other, finished_run, data=table, label="kind", trials=6)
+    changed = tmp_path / "changed.csv"
+    changed.write_text("".join(table.read_text().splitlines(keepends=True)[:-20]))
+    with pytest.raises(RunError, match="the data of task .* differ from those that the run was begun with"):
+        refine(finished_run, data=changed)
+    with pytest.raises(TaskError, match="there is no such table"):
+        refine(finished_run, data=tmp_path / "gone.csv")
+
+
+def test_the_users_own_study_takes_a_sampler(space_file: Path) -> None:
+    import nas
+
+    space = nas.load_space(space_file)
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=nas.sampler("nsga2", space, seed=0))
+    for _ in range(25):
+        trial = study.ask()
+        width = space.decode(space.ask(trial)).encoders["table"].width
+        study.tell(trial, [width, width**2])
+    assert len({Architecture(t.params).key for t in study.trials}) == 25
