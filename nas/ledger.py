@@ -162,8 +162,9 @@ class Ledger:
         return self.folder / "trials" / str(number)
 
     def trials(self) -> list[Trial]:
-        """All trials in the order of their numbers."""
-        return [_read(trial) for trial in self.study.get_trials(deepcopy=False)]
+        """All trials in the order of their numbers, without those that are enqueued and not yet asked for."""
+        trials = self.study.get_trials(deepcopy=False)
+        return [_read(trial) for trial in trials if trial.state != TrialState.WAITING]
 
     def trial(self, number: int) -> Trial:
         """One trial."""

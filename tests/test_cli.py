@@ -1,0 +1,114 @@
+"""The command as users type it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def nas(*arguments: object) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "nas.cli", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, check=False, timeout=250)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["serch"], 2, "No such command 'serch'"),
+        (["search"], 2, "Missing argument 'SPACE.py'"),
+        (["search", "none.py"], 1, "none.py: there is no such file"),
+        (["search", "SPACE", "--time", "10"], 2, "--time '10': expected a number and s, m or h"),
+        (["search", "SPACE", "--run", "TMP/a", "--task", "digit"], 1, "unknown task 'digit'; known: avdigits, digits"),
+        (["search", "SPACE", "--run", "TMP/a", "--task", "avdigits", "--data", "TMP/no"], 1, "is not a folder"),
+        (["search", "SPACE", "--run", "TMP/a", "--data", "TMP/no.csv", "--label", "x"], 1, "there is no such table"),
+        (["search", "SPACE", "--run", "TMP/a", "--label", "x"], 1, "--label x: names a column, but no table is given"),
+        (["search", "SPACE", "--run", "TMP/a", "--target", "locl"], 1, "unknown target 'locl'; known: local"),
+        (["search", "SPACE", "--run", "TMP/a", "--sampler", "nsga"], 1, "Did you mean 'nsga2'"),
+        (["search", "SPACE", "--run", "TMP/a", "--limit", "latency<=2"], 1, "unknown metric 'latency'"),
+        (["refine", "TMP/none"], 1, "there is no run here"),
+        (["report", "TMP/none"], 1, "there is no run here"),
+        (["measure", "TMP/none.onnx"], 1, "there is no such file; expected an ONNX model"),
+        (["predict", "TMP", "x.npz"], 2, "is not a bundle"),
+    ],
+)
+def test_mistakes_are_one_sentence(
+    arguments: list[str], code: int, message: str, tmp_path: Path, space_file: Path
+) -> None:
+    done = nas(*(a.replace("TMP", str(tmp_path)).replace("SPACE", str(space_file), a == "SPACE") for a in arguments))
+    assert done.returncode == code, done.stdout + done.stderr
+    assert message in done.stderr.replace("\n", " ")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "a" / "run.json").exists()
+
+
+def test_describe(space_file: Path) -> None:
+    done = nas("describe", space_file)
+    assert "36 architectures" in done.stdout
+    assert "width: one of 16, 32, 64" in done.stdout
+
+
+def test_doctor() -> None:
+    done = nas("doctor")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "espeak-ng says 'one'" in " ".join(done.stdout.split())
+
+
+def test_report_export_measure_predict(finished_run: Path, tmp_path: Path, table: Path) -> None:
+    assert nas("report", finished_run).returncode == 0
+    bundle = tmp_path / "bundle"
+    done = nas("export", finished_run, "--knee", "--to", bundle, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["proof"]["max_rel"] < 1e-4
+    done = nas("measure", bundle / "model.onnx", "--json")
+    assert json.loads(done.stdout)["latency_ms"] > 0
+    done = nas("predict", bundle, table, "--top", 1)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 400
+    done = nas("export", finished_run, "--limit", "latency_ms<=0", "--to", bundle)
+    assert done.returncode == 1
+    assert "meets latency_ms<=0" in done.stderr
+
+
+def test_search_for_programs_and_then_refine_compress(tmp_path: Path, space_file: Path, table: Path) -> None:
+    run = tmp_path / "run"
+    done = nas(
+        "search", space_file, "--run", run, "--data", table, "--label", "kind", "--epochs", 2, "--trials", 3, "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["done"] for line in lines[:-1]] == [1, 2, 3]
+    assert lines[-1]["front"]
+    done = nas("refine", run, "--seeds", 1, "--epochs", 3, "--members", 1)
+    assert done.returncode == 0, done.stderr
+    assert "-refined" in done.stdout
+    done = nas("compress", run)
+    assert done.returncode == 0, done.stderr
+    assert "-int8" in done.stdout
+    assert (run / "front.png").stat().st_size > 10_000
+
+
+def test_progress_on_a_terminal(tmp_path: Path, space_file: Path, table: Path) -> None:
+    ours, theirs = pty.openpty()
+    line = [sys.executable, "-m", "nas.cli", "search", str(space_file), "--run", str(tmp_path / "run"), "--data", str(table),
+            "--label", "kind", "--epochs", "2", "--trials", "2"]  # fmt: skip
+    process = subprocess.Popen(line, stdout=theirs, stderr=theirs, stdin=theirs)
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(ours, 4096)
+        except OSError:
+            break
+        shown += chunk
+    os.close(ours)
+    assert process.wait(timeout=60) == 0, shown.decode()
+    text = shown.decode()
+    assert "2/2" in text
+    assert "hypervolume" in text
+    assert "left" in text

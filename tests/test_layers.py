@@ -1,0 +1,61 @@
+"""Imports run downwards, never back up."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+NAS = Path(__file__).resolve().parent.parent / "nas"
+ORDER = [
+    "errors", "choices", "description", "space", "space_file", "objective", "pareto", "ledger", "front", "samplers",
+    "predict", "blocks", "tasks", "training", "devices", "export", "evaluate", "execution", "run", "search", "refine",
+    "compression", "compress", "bundle", "report", "progress", "doctor", "cli",
+]  # fmt: skip
+NO_TORCH = {
+    "errors",
+    "choices",
+    "description",
+    "space",
+    "space_file",
+    "objective",
+    "pareto",
+    "ledger",
+    "front",
+    "samplers",
+}
+
+
+def room(path: Path) -> str:
+    return path.relative_to(NAS).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+FILES = sorted(f for f in NAS.rglob("*.py") if f != NAS / "__init__.py")
+
+
+def test_every_room_has_its_place() -> None:
+    assert {room(f) for f in FILES} == set(ORDER)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda f: str(f.relative_to(NAS)))
+def test_imports_run_downwards(path: Path) -> None:
+    own = ORDER.index(room(path))
+    names = imports(path)
+    above = {n for n in names if n.startswith("nas.") and n.split(".")[1] in ORDER[own + 1 :]}
+    assert not above
+    if room(path) in NO_TORCH:
+        assert not {n for n in names if n.split(".")[0] == "torch"}
+    if room(path) != "execution":
+        assert not {n for n in names if n.split(".")[0] == "ray"}
