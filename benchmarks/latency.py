@@ -94,7 +94,7 @@ def main() -> None:
         "# Repeatability of a measured latency",
         "",
         f"`python benchmarks/latency.py {' '.join(sys.argv[1:])}`: {options.repeats} measurements of {target.seconds} s"
-        f" of each model, beside two trainers, on {latency.fingerprint['cores']} cores of {latency.fingerprint['cpu']}, "
+        f" of each model, beside two trainers, {latency.fingerprint['cores']} cores of {latency.fingerprint['cpu']}, "
         f"ONNX Runtime {latency.fingerprint['onnxruntime']}.",
         "",
         "| model | parameters | latency ms | CV of latency | CV of the median | CV of the 95th percentile |",

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from nas.devices import ONNX_ERRORS
 from nas.errors import ExportError
 
 TOLERANCE = 1e-4
@@ -65,12 +66,15 @@ def export_onnx(
         ExportError: If the network cannot be written, or its file differs from it.
         OSError: If the file cannot be written.
     """
-    training = module.training
+    modes = {part: part.training for part in module.modules()}
     module.eval()
     draft = path.with_name(path.name + ".part")
     try:
         _write(module, input_shapes, draft)
-        parity = compare(module, draft, samples or _random_samples(input_shapes))
+        try:
+            parity = compare(module, draft, samples or _random_samples(input_shapes))
+        except ONNX_ERRORS as error:
+            raise ExportError(f"{path.name}: ONNX Runtime cannot run it: {str(error).splitlines()[0]}") from error
         if not parity.max_rel <= TOLERANCE:
             raise ExportError(
                 f"{path.name}: ONNX Runtime differs from torch by {parity.max_rel:.1e} of the largest output; "
@@ -78,7 +82,8 @@ def export_onnx(
             )
         draft.replace(path)
     finally:
-        module.train(training)
+        for part, training in modes.items():
+            part.training = training
         draft.unlink(missing_ok=True)
     return parity
 

@@ -1,4 +1,4 @@
-"""A small real run that many tests look at: a table, a space of dense networks, searched, refined and compressed once."""
+"""A small real run that many tests look at: dense networks on a table, searched, refined and compressed once."""
 
 from __future__ import annotations
 

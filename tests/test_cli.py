@@ -95,8 +95,19 @@ def test_search_for_programs_and_then_refine_compress(tmp_path: Path, space_file
 
 def test_progress_on_a_terminal(tmp_path: Path, space_file: Path, table: Path) -> None:
     ours, theirs = pty.openpty()
-    line = [sys.executable, "-m", "nas.cli", "search", str(space_file), "--run", str(tmp_path / "run"), "--data", str(table),
-            "--label", "kind", "--epochs", "2", "--trials", "2"]  # fmt: skip
+    options = [
+        "--data",
+        str(table),
+        "--label",
+        "kind",
+        "--epochs",
+        "2",
+        "--trials",
+        "2",
+        "--run",
+        str(tmp_path / "run"),
+    ]
+    line = [sys.executable, "-m", "nas.cli", "search", str(space_file), *options]
     process = subprocess.Popen(line, stdout=theirs, stderr=theirs, stdin=theirs)
     os.close(theirs)
     shown = b""

@@ -57,9 +57,7 @@ def module(factory: type[nn.Module], /, **arguments: Any) -> Any:
         BlockError: If it is not a module class, or its constructor has no such argument.
     """
     if not (isinstance(factory, type) and issubclass(factory, nn.Module)):  # pyright: ignore
-        raise BlockError(
-            f"module(): {factory!r} is not a class of torch.nn.Module.", "Give the class, not an instance."
-        )
+        raise BlockError(f"module(): {factory!r} is not a subclass of nn.Module.", "Give the class, not an instance.")
     parameters = inspect.signature(factory).parameters
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         for name in arguments:

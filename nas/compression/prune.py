@@ -47,6 +47,8 @@ class Prune:
         Raises:
             CompressionError: If no layer can be pruned, or the dependencies cannot be traced.
         """
+        if not 0 < self.ratio < 1:
+            raise CompressionError(f"Prune.ratio: {self.ratio}; expected a number between 0 and 1.")
         pruned = copy.deepcopy(module).eval()
         examples = tuple(torch.zeros(1, *shape) for shape in input_shapes.values())
         try:
@@ -64,12 +66,13 @@ class Prune:
                 )
                 pruner.step()
             with torch.inference_mode():
-                pruned(*examples)
-        except (RuntimeError, ValueError, KeyError, AttributeError, IndexError) as error:
+                width, before = pruned(*examples).shape, copy.deepcopy(module).eval()(*examples).shape
+        except (RuntimeError, ValueError, KeyError, AttributeError, IndexError, AssertionError, TypeError) as error:
             raise CompressionError(f"{self.label}: the network cannot be pruned: {error}") from error
-        before, after = count_params(module), count_params(pruned)
-        if after >= before:
-            raise CompressionError(f"{self.label}: no layer could be pruned; {before} parameters before and after.")
+        if width != before:
+            raise CompressionError(f"{self.label}: pruning would change the outputs from {before[1]} to {width[1]}.")
+        if count_params(pruned) >= count_params(module):
+            raise CompressionError(f"{self.label}: no layer could be pruned.")
         for parameter in pruned.parameters():
             parameter.grad = None
         return pruned
@@ -93,7 +96,7 @@ class _Recurrent(tp.BasePruningFunc):
 
 def _kept(module: nn.Module) -> list[nn.Module]:
     """Layers whose outputs keep their width: the last one, recurrent units, and what attention projects to."""
-    kept: list[nn.Module] = [m for m in module.modules() if isinstance(m, nn.GRU | nn.LSTM)]
+    kept: list[nn.Module] = [m for m in module.modules() if isinstance(m, nn.GRU | nn.LSTM | nn.MultiheadAttention)]
     for part in module.modules():
         if isinstance(part, Attention | CrossAttentionFusion):
             kept += [m for m in part.modules() if isinstance(m, nn.Linear | nn.LayerNorm)]

@@ -7,15 +7,18 @@ import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from nas.devices import ONNX_ERRORS
 from nas.errors import CompressionError
 
 OPERATORS = ("Conv", "Gemm", "MatMul", "Add", "Mul", "Relu", "Clip", "Concat", "GlobalAveragePool", "AveragePool")
@@ -63,12 +66,14 @@ class Quantize:
                     weight_type=QuantType.QInt8,
                     nodes_to_exclude=_raw_layers(prepared),
                 )
-            except (ValueError, RuntimeError, TypeError) as error:
+            except (*ONNX_ERRORS, DecodeError, ValueError, RuntimeError, TypeError) as error:
                 raise CompressionError(f"{source.name}: cannot be quantized: {str(error).splitlines()[0]}") from error
             model = onnx.load(quantized)
         if not any(node.op_type == "DequantizeLinear" for node in model.graph.node):
             raise CompressionError(f"{source.name}: has no operator that can be quantized.")
-        to.write_bytes(shorten_names(model).SerializeToString())
+        draft = to.with_name(to.name + ".part")
+        draft.write_bytes(shorten_names(model).SerializeToString())
+        draft.replace(to)
 
 
 class _Samples(CalibrationDataReader):
@@ -76,9 +81,9 @@ class _Samples(CalibrationDataReader):
 
     def __init__(self, model: Path, samples: Mapping[str, NDArray[Any]], batch: int = 32) -> None:
         names = [given.name for given in onnx.load(model, load_external_data=False).graph.input]
-        count = len(samples[names[0]])
+        total = len(samples[names[0]])
         self.batches = iter(
-            [{n: samples[n][i : i + batch].astype(np.float32) for n in names} for i in range(0, count, batch)]
+            [{n: samples[n][i : i + batch].astype(np.float32) for n in names} for i in range(0, total, batch)]
         )
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -88,10 +93,13 @@ class _Samples(CalibrationDataReader):
 def shorten_names(model: onnx.ModelProto) -> onnx.ModelProto:
     """Give every inner tensor and node a short name: in a small file the names weigh as much as the weights."""
     kept = {value.name for value in (*model.graph.input, *model.graph.output)}
-    short: dict[str, str] = {"": ""}
+    free = (name for number in count() if (name := f"{number:x}") not in kept)
+    short = {"": "", **{name: name for name in kept}}
 
     def rename(name: str) -> str:
-        return name if name in kept else short.setdefault(name, f"{len(short):x}")
+        if name not in short:
+            short[name] = next(free)
+        return short[name]
 
     for node in model.graph.node:
         node.name, node.doc_string = "", ""

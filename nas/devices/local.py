@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nas.devices.measure import measure
+from onnxruntime import get_available_providers
+
+from nas.devices.measure import ONNX_ERRORS, measure
 from nas.devices.target import Latency, Target, latency_from
 from nas.errors import TargetError
 
@@ -17,8 +19,11 @@ def measure_local(path: Path, target: Target) -> Latency:
     """
     if not path.exists():
         raise TargetError(f"{path}: there is no such file; expected an ONNX model.")
+    if target.provider not in get_available_providers():
+        known = ", ".join(get_available_providers())
+        raise TargetError(f"target {target.name!r}: ONNX Runtime has no {target.provider} here; it has {known}.")
     try:
         values = measure(path, target.threads, target.provider, target.batch, target.seconds)
-    except Exception as error:
+    except (*ONNX_ERRORS, ValueError) as error:
         raise TargetError(f"{path}: ONNX Runtime cannot run it on target {target.name!r}: {error}") from error
     return latency_from(values)

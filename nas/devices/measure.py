@@ -21,6 +21,18 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as failures  # pyright: ignore[reportAttributeAccessIssue]
+
+ONNX_ERRORS = (
+    failures.Fail,
+    failures.InvalidArgument,
+    failures.InvalidGraph,
+    failures.InvalidProtobuf,
+    failures.NoSuchFile,
+    failures.NotImplemented,
+    failures.RuntimeException,
+)
+"""What ONNX Runtime raises for a file that it cannot load or run; they share no base but `Exception`."""
 
 BLOCK_S = 0.004
 """Length of a block, in seconds: some scheduler slices, and at least one inference."""
@@ -56,7 +68,7 @@ def measure(
         `quality` it shows (`good` or `noisy`); `runs`, `blocks`, and the `fingerprint` of device and runtime.
 
     Raises:
-        Exception: What onnxruntime raises for a file that it cannot load.
+        Exception: One of `ONNX_ERRORS`, for a file that cannot be loaded or run.
     """
     session, feeds = open_session(path, threads, provider, batch, seed)
     names = [output.name for output in session.get_outputs()]

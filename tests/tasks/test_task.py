@@ -35,7 +35,7 @@ def test_fingerprint_depends_on_the_arrays() -> None:
 
 def test_task_travels() -> None:
     task = tiny()
-    other = pickle.loads(pickle.dumps(task))  # noqa: S301  our own bytes
+    other = pickle.loads(pickle.dumps(task))
     assert other.fingerprint == task.fingerprint
     assert other.modalities == task.modalities
 

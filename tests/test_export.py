@@ -1,0 +1,73 @@
+"""The gate: a file that does not compute what the network does is not kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nas.errors import ExportError
+from nas.export import export_onnx, run_onnx, score_onnx
+
+SHAPES = {"x": (4,)}
+
+
+class Fickle(nn.Module):
+    """Computes something else each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return x * self.calls
+
+
+class NotANumber(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x / 0 * 0
+
+
+class Refuses(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.onnx.is_in_onnx_export():
+            raise RuntimeError("not this one")
+        return x
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (Fickle(), "differs from torch by .* of the largest output; expected at most 1e-04"),
+        (NotANumber(), "differs from torch by nan"),
+        (Refuses(), "cannot be written as ONNX: not this one"),
+    ],
+)
+def test_a_file_that_differs_is_refused_and_not_kept(module: nn.Module, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=message):
+        export_onnx(module, SHAPES, tmp_path / "m.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_modes_are_restored(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    module[1].eval()
+    export_onnx(module, SHAPES, tmp_path / "m.onnx")
+    assert module.training
+    assert not module[1].training
+
+
+def test_the_file_is_scored_in_batches(tmp_path: Path) -> None:
+    module = nn.Linear(4, 3)
+    export_onnx(module, SHAPES, tmp_path / "m.onnx")
+    x = np.random.default_rng(0).normal(size=(10, 4)).astype(np.float32)
+    with torch.inference_mode():
+        expected = module(torch.from_numpy(x)).numpy()
+    assert np.allclose(run_onnx(tmp_path / "m.onnx", {"x": x, "unused": x}, batch=3), expected, atol=1e-5)
+    targets = expected.argmax(1)
+    targets[:4] = (targets[:4] + 1) % 3
+    assert score_onnx(tmp_path / "m.onnx", {"x": x}, targets) == pytest.approx(0.6)
