@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from nas.choices import Label
 from nas.errors import RunError
@@ -340,7 +342,7 @@ def _storage(folder: Path, url: str) -> BaseStorage:
         return JournalStorage(JournalFileBackend(str(journal)))
     try:
         return optuna.storages.get_storage(url)
-    except (ValueError, ImportError) as error:
+    except (ValueError, ImportError, SQLAlchemyError, StorageInternalError) as error:
         raise RunError(f"storage {url.split('@')[-1]}: {error}") from None
 
 

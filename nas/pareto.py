@@ -67,10 +67,10 @@ def crowding(points: Points) -> NDArray[np.float64]:
     """
     n, m = points.shape
     distance = np.zeros(n)
-    for k in range(m):
+    for k in range(m if n else 0):
         order = np.argsort(points[:, k], kind="stable")
         column = points[order, k]
-        span = column[-1] - column[0] if n else 0.0
+        span = column[-1] - column[0]
         distance[order[[0, -1]]] = np.inf
         if span > 0:
             distance[order[1:-1]] += (column[2:] - column[:-2]) / span

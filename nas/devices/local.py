@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from onnxruntime import get_available_providers
+from onnxruntime import get_available_providers  # pyright: ignore[reportAttributeAccessIssue]
 
 from nas.devices.measure import ONNX_ERRORS, measure
 from nas.devices.target import Latency, Target, latency_from

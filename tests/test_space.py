@@ -1,0 +1,261 @@
+"""The laws of search spaces, for random spaces."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nas import Architecture, Space, choose, integer, load_space, repeat, resolve
+from nas.errors import SpaceError
+
+
+@dataclass(frozen=True)
+class A:
+    x: Any = 0
+    y: Any = None
+
+
+@dataclass(frozen=True)
+class B:
+    z: Any = 0
+
+
+LEAVES = st.one_of(
+    st.just(1),
+    st.integers(1, 4).map(lambda n: choose(*range(n))),
+    st.integers(1, 3).map(lambda n: choose(*(f"option {i}" for i in range(n)))),
+    st.integers(0, 3).map(lambda n: integer(2, 2 + n)),
+    st.just(choose(1, 2, 3, tie="tied")),
+)
+
+
+def nest(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.one_of(
+        st.builds(A, children, children),
+        st.builds(B, children),
+        st.tuples(children, children),
+        children.map(lambda c: {"key": c}),
+        st.tuples(children, children).map(lambda cs: choose(None, first=A(cs[0]), second=B(cs[1]))),
+        st.tuples(children, st.integers(0, 1), st.integers(1, 2)).map(lambda t: repeat(t[0], t[1], t[2])),
+    )
+
+
+NODES = st.recursive(LEAVES, nest, max_leaves=6)
+SPACES = NODES.map(lambda node: Space(A(x=node))).filter(lambda space: space.size < 3000)
+quick = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+)
+
+
+@quick
+@given(SPACES, st.integers(0, 10**6))
+def test_decode_after_record_is_identity(space: Space, seed: int) -> None:
+    architecture = space.sample(random.Random(seed))
+    seen: list[str] = []
+
+    def replay(path: str, choice: Any) -> int:
+        seen.append(path)
+        return choice.index(architecture.decisions[path], path)
+
+    assert space.decode(architecture) == resolve(space.network, replay)
+    assert set(seen) == set(architecture.decisions)
+
+
+@quick
+@given(SPACES, st.integers(0, 10**6))
+def test_architectures_travel_as_json(space: Space, seed: int) -> None:
+    architecture = space.sample(random.Random(seed))
+    back = Architecture(json.loads(json.dumps(architecture.decisions)))
+    assert back == architecture
+    assert hash(back) == hash(architecture)
+    assert space.decode(back) == space.decode(architecture)
+
+
+@quick
+@given(SPACES, st.integers(0, 10**6))
+def test_mutation_changes_the_key_and_stays_in_the_space(space: Space, seed: int) -> None:
+    rng = random.Random(seed)
+    architecture = space.sample(rng)
+    if not architecture.decisions:
+        with pytest.raises(SpaceError, match="no decision that could be changed"):
+            space.mutate(architecture, rng)
+        return
+    mutant = space.mutate(architecture, rng)
+    assert mutant.key != architecture.key
+    space.decode(mutant)
+
+
+@quick
+@given(SPACES, st.integers(0, 10**6))
+def test_crossover_inherits(space: Space, seed: int) -> None:
+    rng = random.Random(seed)
+    first, second = space.sample(rng), space.sample(rng)
+    assert space.crossover(first, first, rng) == first
+    child = space.crossover(first, second, rng)
+    space.decode(child)
+    for path, label in child.decisions.items():
+        having = [p.decisions[path] for p in (first, second) if path in p.decisions]
+        assert not having or label in having
+
+
+@quick
+@given(SPACES)
+def test_size_is_what_enumeration_counts(space: Space) -> None:
+    keys = [architecture.key for architecture in space.enumerate()]
+    assert len(keys) == len(set(keys)) == space.size
+
+
+@quick
+@given(SPACES, st.integers(0, 10**6))
+def test_sampling_is_reproducible(space: Space, seed: int) -> None:
+    assert space.sample(random.Random(seed)) == space.sample(random.Random(seed))
+
+
+@quick
+@given(SPACES, st.integers(0, 10**6))
+def test_any_optuna_trial_can_answer(space: Space, seed: int) -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    trial = study.ask()
+    architecture = space.ask(trial)
+    assert architecture.decisions == trial.params
+    space.decode(architecture)
+
+
+def test_what_is_not_reached_is_not_asked() -> None:
+    space = Space(choose(A(x=choose(1, 2)), B(z=choose(1, 2, 3))))
+    paths = {tuple(sorted(a.decisions)) for a in space.enumerate()}
+    assert paths == {("A.x", "network"), ("B.z", "network")}
+    assert space.size == 5
+
+
+def test_a_choice_with_one_option_is_no_decision() -> None:
+    space = Space(A(x=choose(B(z=choose(1, 2))), y=repeat(choose(3), 2, 2)))
+    assert {tuple(a.decisions) for a in space.enumerate()} == {("x.B.z",)}
+    assert space.decode(next(space.enumerate())) == A(x=B(1), y=(3, 3))
+
+
+def test_tied_choices_are_one_decision_and_untied_ones_are_not() -> None:
+    width = choose(1, 2, tie="width")
+    free = choose(1, 2)
+    assert Space(A(width, B(width))).size == 2
+    assert all(n.x == n.y.z for n in map(Space(A(width, B(width))).decode, Space(A(width, B(width))).enumerate()))
+    assert Space(A(free, B(free))).size == 4
+
+
+def test_a_tie_reached_in_one_branch_only_is_counted_there() -> None:
+    width = choose(1, 2, 3, tie="width")
+    space = Space(A(width, choose(None, B(width), two=A(width, choose(1, 2)))))
+    assert space.size == sum(1 for _ in space.enumerate()) == 3 * (1 + 1 + 2)
+
+
+def test_fingerprint_tells_descriptions_apart() -> None:
+    prints = [Space(A(x)).fingerprint for x in (choose(1, 2), choose(1, 3), integer(1, 2), choose(1, 2, tie="t"))]
+    assert prints[0] == Space(A(choose(1, 2))).fingerprint
+    assert len({prints[0], prints[1], prints[3]}) == 3
+
+
+def test_constraints_hold_and_the_one_that_refuses_is_named() -> None:
+    space = Space(A(integer(0, 9), integer(0, 9)), {"small": lambda n: n.x + n.y < 5, "odd": lambda n: n.x % 2})
+    rng = random.Random(0)
+    for _ in range(50):
+        network = space.decode(space.mutate(space.sample(rng), rng))
+        assert network.x + network.y < 5
+        assert network.x % 2
+    assert all(space.decode(a).x % 2 for a in space.enumerate())
+    never = Space(A(integer(0, 9)), {"never": lambda _: False})
+    with pytest.raises(SpaceError, match="constraint 'never' refused 1000 of 1000 proposals"):
+        never.sample(rng)
+    with pytest.raises(SpaceError, match="constraint 'small' refuses"):
+        space.decode(Architecture({"x": 9, "y": 9}))
+
+
+@pytest.mark.parametrize(
+    ("decisions", "message"),
+    [
+        ({"x": 3}, r"x: 3 is not one of \[1, 2\]"),
+        ({"x": True}, r"x: True is not one of \[1, 2\]"),
+        ({}, "x: the architecture has no decision here"),
+        ({"x": 1, "xx": 1}, "unknown decision 'xx'; known: x"),
+    ],
+)
+def test_an_architecture_of_another_space_is_refused(decisions: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpaceError, match=message):
+        Space(A(choose(1, 2))).decode(Architecture(decisions))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (choose, "no options given"),
+        (lambda: choose(1, 1), "two options have the label 1"),
+        (lambda: choose(A(1), A(2)), "two options have the label 'A'"),
+        (lambda: choose(float("nan")), "nan cannot be an option"),
+        (lambda: choose(repeat(1, 1, 2)), "an option that is itself open needs a name"),
+        (lambda: choose([A()]), "a list of blocks needs a name"),
+        (lambda: choose(**{"a.b": A()}), "contains a dot"),
+        (lambda: integer(3, 2), r"integer\(3, 2, step=1\): the range is empty"),
+        (lambda: repeat(1, 3, 2), r"expected 0 <= low <= high"),
+        (lambda: Space(A(choose(1, 2, tie="t"), choose(1, 3, tie="t"))), r"tie 't': \[1, 3\] differs from \[1, 2\]"),
+    ],
+)
+def test_wrong_descriptions_are_refused_at_once(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(SpaceError, match=message):
+        make()
+
+
+def test_values_that_are_equal_in_python_are_told_apart_or_refused() -> None:
+    with pytest.raises(SpaceError, match="two options have the label True"):
+        choose(1, True)
+
+
+def test_describe_shows_the_tree() -> None:
+    text = Space(A(choose(1, 2, tie="t"), repeat(choose(None, B(choose(1, 2))), 0, 2)), {"c": bool}).describe()
+    assert text.splitlines()[:2] == ["26 architectures", "constraint c"]
+    assert "x: one of 1, 2 (tie t)" in text
+    assert "y: 0 to 2 times" in text
+    assert "*: one of None, B" in text
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("x = (", r"s.py:1: .*expected a Python file"),
+        ("x = 1\nraise ValueError('no')", r"s.py:2: ValueError: no"),
+        ("import nothing_like_it", r"s.py:1: ModuleNotFoundError"),
+        ("x = 1", r"s.py: defines no spaces; expected exactly one"),
+        ("from nas import Space\na = Space(1)\nb = Space(2)", r"s.py: defines 2 spaces"),
+    ],
+)
+def test_a_space_file_that_is_wrong_says_where(tmp_path: Path, source: str, message: str) -> None:
+    (tmp_path / "s.py").write_text(source)
+    with pytest.raises(SpaceError, match=message):
+        load_space(tmp_path / "s.py")
+
+
+def test_a_space_file_imports_from_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "mine_of_this_test.py").write_text("widths = (1, 2, 3)")
+    (tmp_path / "s.py").write_text(
+        "from mine_of_this_test import widths\nimport nas\nspace = nas.Space([nas.choose(*widths)])"
+    )
+    assert load_space(tmp_path / "s.py").size == 3
+    with pytest.raises(SpaceError, match="there is no such file"):
+        load_space(tmp_path / "none.py")
+
+
+@pytest.mark.parametrize("name", ["digits", "avdigits"])
+def test_ready_spaces(name: str) -> None:
+    space = load_space(Path(__file__).parent.parent / "search_spaces" / f"{name}.py")
+    assert space.size > 10**6
+    rng = random.Random(0)
+    for _ in range(20):
+        space.decode(space.mutate(space.sample(rng), rng))
