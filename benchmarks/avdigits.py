@@ -62,7 +62,7 @@ def main() -> None:
         epochs=options.refine_epochs,
         members=options.members,
         data=options.data,
-        on_model=lambda m: print(m.name, m.metrics["accuracy"], m.metrics["test_accuracy_mean"], flush=True),
+        on_model=lambda m: print(m, flush=True),
     )
     compress(RUN, data=options.data, on_model=lambda m: print(m, flush=True))
     total = (time.monotonic() - begun) / 60

@@ -15,10 +15,10 @@ import numpy as np
 from unimodal import unimodal_accuracy
 
 from nas.bundle import export
-from nas.compress import CHAINS, compress
+from nas.compress import compress
 from nas.devices.measure import fingerprint
 from nas.ledger import Ledger, Model
-from nas.refine import refine
+from nas.refine import Refusal, refine
 from nas.report import report, view
 from nas.run import open_run
 from nas.search import search
@@ -50,7 +50,7 @@ def main() -> None:
     stage("search")
     refine(RUN, seeds=SEEDS, epochs=REFINE_EPOCHS, members=MEMBERS, on_model=_show)
     stage("refine")
-    compress(RUN, chains=CHAINS, on_model=lambda made: _show(made) if isinstance(made, Model) else print(made))
+    compress(RUN, on_model=_show)
     stage("compress")
     report([RUN])
     model, twin = _best_quantized(ledger)
@@ -71,11 +71,12 @@ def main() -> None:
     print((ROOT / "results" / "demo.md").read_text(encoding="utf-8"))
 
 
-def _show(model: Model) -> None:
-    m = model.metrics
-    print(
-        f"{model.name}: accuracy {m['accuracy']:.4f}, {m['latency_ms']:.4f} ms, {m['size_bytes']:,} bytes", flush=True
-    )
+def _show(made: Model | Refusal) -> None:
+    if isinstance(made, Refusal):
+        print(f"{made.model}: refused: {made.reason}", flush=True)
+        return
+    m = made.metrics
+    print(f"{made.name}: accuracy {m['accuracy']:.4f}, {m['latency_ms']:.4f} ms, {m['size_bytes']:,} bytes", flush=True)
 
 
 def _best_quantized(ledger: Ledger) -> tuple[Model, Model]:

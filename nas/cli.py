@@ -106,18 +106,7 @@ def refine(
     as_json: Json = False,
 ) -> None:
     """Train the front's members to the end, with several seeds."""
-    from nas.ledger import Model
     from nas.refine import refine as run_refine
-
-    def show(model: Model) -> None:
-        m = model.metrics
-        _say(
-            as_json,
-            {"model": model.name, "metrics": m},
-            f"{model.name}: accuracy {m['accuracy']:.4f} (seeds "
-            f"{m['accuracy_mean']:.4f} ± {m['accuracy_std']:.4f}), test {m['test_accuracy']:.4f}, "
-            f"{m['latency_ms']:.4f} ms, {m['size_bytes']:,} bytes",
-        )
 
     run_refine(
         run,
@@ -128,7 +117,7 @@ def refine(
         workers=workers,
         address=address,
         storage=storage,
-        on_model=show,
+        on_model=lambda made: _show_model(made, as_json),
     )
     _summarise(run, storage, as_json)
 
@@ -143,23 +132,16 @@ def compress(
     as_json: Json = False,
 ) -> None:
     """Prune and quantize the refined models; measure again."""
-    from nas.compress import Refusal
     from nas.compress import compress as run_compress
-    from nas.ledger import Model
 
-    def show(made: Model | Refusal) -> None:
-        if isinstance(made, Refusal):
-            _say(as_json, {"model": made.model, "refused": made.reason}, f"{made.model}: refused: {made.reason}")
-            return
-        m = made.metrics
-        _say(
-            as_json,
-            {"model": made.name, "metrics": m},
-            f"{made.name}: accuracy {m['accuracy']:.4f}, test "
-            f"{m['test_accuracy']:.4f}, {m['latency_ms']:.4f} ms, {m['size_bytes']:,} bytes",
-        )
-
-    run_compress(run, data=data, workers=workers, address=address, storage=storage, on_model=show)
+    run_compress(
+        run,
+        data=data,
+        workers=workers,
+        address=address,
+        storage=storage,
+        on_model=lambda made: _show_model(made, as_json),
+    )
     _summarise(run, storage, as_json)
 
 
@@ -293,6 +275,23 @@ def _seconds(text: str | None) -> float | None:
     if parts is None:
         raise typer.BadParameter(f"--time {text!r}: expected a number and s, m or h, for example 10m.")
     return float(parts[1]) * {"s": 1, "m": 60, "h": 3600}[parts[2]]
+
+
+def _show_model(made: Any, as_json: bool) -> None:
+    """Print a finished model, or why it could not be made."""
+    from nas.refine import Refusal
+
+    if isinstance(made, Refusal):
+        _say(as_json, {"model": made.model, "refused": made.reason}, f"{made.model}: refused: {made.reason}")
+        return
+    m = made.metrics
+    seeds = f" (seeds {m['accuracy_mean']:.4f} ± {m['accuracy_std']:.4f})" if "accuracy_mean" in m else ""
+    _say(
+        as_json,
+        {"model": made.name, "metrics": m},
+        f"{made.name}: accuracy {m['accuracy']:.4f}{seeds}, test {m['test_accuracy']:.4f}, "
+        f"{m['latency_ms']:.4f} ms, {m['size_bytes']:,} bytes",
+    )
 
 
 def _say(as_json: bool, values: Any, text: str) -> None:

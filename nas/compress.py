@@ -23,6 +23,7 @@ from nas.evaluate import Measure, build, input_shapes, latency_metrics
 from nas.execution import cluster, run_jobs
 from nas.export import export_onnx, run_onnx, score_onnx
 from nas.ledger import Ledger, Model, replace_folder, write_model, writing
+from nas.refine import Refusal
 from nas.run import Context, open_run
 from nas.space import Architecture
 from nas.training import train
@@ -40,14 +41,6 @@ class CompressJob:
 
     parent: Model
     chain: tuple[Pass, ...]
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A pass that does not work on a model, and why."""
-
-    model: str
-    reason: str
 
 
 def compress(

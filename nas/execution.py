@@ -117,6 +117,7 @@ def run_trials(cluster: Cluster, proposals: Proposals, work: Work, context: Any)
 
     Raises:
         NasError: What a worker raised that is no trial's own fault, for example a full disk.
+        OSError: If the ledger cannot be written.
     """
     source = _ProposalSearcher(proposals)
     with tempfile.TemporaryDirectory(prefix="nas-tune-") as storage:
@@ -191,7 +192,7 @@ class _ProposalSearcher(Searcher):
         super().__init__()
         self.proposals = proposals
         self.numbers: dict[str, int] = {}
-        self.stopped_by: NasError | None = None
+        self.stopped_by: NasError | OSError | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Ray Tune pickles its searcher to restore it, but the state is the ledger."""
@@ -200,7 +201,11 @@ class _ProposalSearcher(Searcher):
     def suggest(self, trial_id: str) -> Any:
         if self.stopped_by is not None or self.proposals.ended:
             return Searcher.FINISHED
-        proposal = self.proposals.next()
+        try:
+            proposal = self.proposals.next()
+        except (NasError, OSError) as error:
+            self.stopped_by = error
+            return Searcher.FINISHED
         if proposal is None:
             return Searcher.FINISHED if self.proposals.ended else None
         number, job = proposal
@@ -213,10 +218,11 @@ class _ProposalSearcher(Searcher):
             return
         if result is not None and "stopped_by" in result:
             self.stopped_by = result["stopped_by"]
-        elif error or result is None or "result" not in result:
-            self.proposals.finish(number, None)
-        else:
-            self.proposals.finish(number, result["result"])
+            return
+        try:
+            self.proposals.finish(number, None if error or result is None else result.get("result"))
+        except (NasError, OSError) as problem:
+            self.stopped_by = problem
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the state is the ledger."""

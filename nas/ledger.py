@@ -213,6 +213,10 @@ class Ledger:
         for name in ("weights.safetensors", "model.onnx"):
             (self.trial_folder(number) / name).unlink(missing_ok=True)
 
+    def discard_draft(self, number: int) -> None:
+        """Delete what a trial without a result left behind."""
+        shutil.rmtree(self.trial_folder(number).with_name(f"{number}.part"), ignore_errors=True)
+
     def _annotate(self, number: int, **attributes: Any) -> None:
         trial_id = self._trial_id(number)
         for name, value in attributes.items():

@@ -28,6 +28,14 @@ class RefineJob:
     seed: int
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """A model that could not be made, and why."""
+
+    model: str
+    reason: str
+
+
 def refine(
     run: str | Path,
     *,
@@ -38,7 +46,7 @@ def refine(
     workers: int | None = None,
     address: str | None = None,
     storage: str = "",
-    on_model: Callable[[Model], None] = lambda _: None,
+    on_model: Callable[[Model | Refusal], None] = lambda _: None,
 ) -> Ledger:
     """Train each member of the search's front from scratch with several seeds, and keep the best one by validation.
 
@@ -53,13 +61,13 @@ def refine(
         workers: Trainings at a time; default one for each core.
         address: Of a running Ray cluster.
         storage: URL of the database that holds the study, if one does.
-        on_model: Called with each finished model.
+        on_model: Called with each finished model, and with each member that could not be trained.
 
     Returns:
         The ledger; the models' `accuracy` is of the file kept, `accuracy_mean` and `accuracy_std` of all seeds.
 
     Raises:
-        RunError: If there is no run or no complete trial, or every training of a member failed.
+        RunError: If there is no run or no complete trial.
     """
     folder = Path(run)
     with writing(folder):
@@ -109,15 +117,15 @@ def _is_done(ledger: Ledger, trial: Trial, seeds: int, context: Context) -> bool
     )
 
 
-def _keep_best(ledger: Ledger, context: Context, outcomes: list[tuple[RefineJob, Outcome]]) -> Model:
+def _keep_best(ledger: Ledger, context: Context, outcomes: list[tuple[RefineJob, Outcome]]) -> Model | Refusal:
     complete = sorted(
         ((job, outcome) for job, outcome in outcomes if outcome.state == "complete"), key=lambda pair: pair[0].seed
     )
     trial = outcomes[0][0].trial
-    if not complete:
-        raise RunError(f"trial {trial}: every training failed; the last one: {outcomes[-1][1].reason}.")
-    best, outcome = max(complete, key=lambda pair: pair[1].metrics["accuracy"])
     name = f"{trial}-refined"
+    if not complete:
+        return Refusal(name, f"every training failed; the last one: {outcomes[-1][1].reason}")
+    best, outcome = max(complete, key=lambda pair: pair[1].metrics["accuracy"])
     folder = ledger.folder / "models" / name
     folder.parent.mkdir(exist_ok=True)
     replace_folder(_draft(context, best), folder)

@@ -7,6 +7,7 @@ their own numbers when the run is opened again.
 
 from __future__ import annotations
 
+import errno
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ import optuna
 
 from nas.choices import Label
 from nas.errors import ObjectiveError, SamplerError, SpaceError
-from nas.evaluate import Measure, Outcome, attempt
+from nas.evaluate import Measure, Outcome, attempt, disk_full
 from nas.execution import cluster, run_trials
 from nas.front import front_of
 from nas.ledger import Ledger, Trial, writing
@@ -112,7 +113,10 @@ def search(
         proposals = Proposals(ledger, loaded, trials, time_s, on_trial)
         if not proposals.ended:
             with cluster(context.target, workers, address) as running:
-                run_trials(running, proposals, evaluate_job, context)
+                try:
+                    run_trials(running, proposals, evaluate_job, context)
+                except OSError as error:
+                    raise disk_full(folder) if error.errno == errno.ENOSPC else error from None
     if proposals.exhausted:
         raise SamplerError(f"{folder}: {proposals.counted} of {trials} trials are done, and {proposals.exhausted}")
     _check_limits_met(ledger)
@@ -192,6 +196,8 @@ class Proposals:
             self.ledger.refuse(number, outcome.metrics, outcome.reason, outcome.violations)
         else:
             self.ledger.fail(number, outcome.reason)
+        if outcome.state != "complete":
+            self.ledger.discard_draft(number)
         del self._flying[key]
         self._told[key] = self.ledger.trial(number)
         for waiting in self._waiting.pop(key, []):

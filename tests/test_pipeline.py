@@ -133,6 +133,7 @@ def test_every_failure_is_recorded_with_its_reason(tmp_path: Path, table: Path) 
     assert "loss became nan in epoch 0, step 0" in trials["nan"].reason
     assert "worker died twice" in trials["kill"].reason
     assert "cannot be written" in trials["no export"].reason
+    assert not list(ledger.folder.glob("trials/*.part"))
 
 
 def test_killed_driver_resumes_to_exactly_the_trials_asked_for(tmp_path: Path, table: Path, space_file: Path) -> None:
@@ -165,6 +166,7 @@ def test_ctrl_c_ends_cleanly_and_the_run_goes_on(tmp_path: Path, table: Path, sp
     assert "Traceback" not in output
     told = len(counted(run))
     assert 1 <= told < 30
+    assert {t.state for t in open_ledger(run).trials()} <= {"complete", "running"}
     done = subprocess.run(command(run, space_file, table, "--trials", str(told + 1)), capture_output=True, text=True,
                           check=False, timeout=120)  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
