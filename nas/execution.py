@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -83,16 +84,17 @@ def cluster(target: Target, workers: int | None = None, address: str | None = No
     Raises:
         RunError: If no cluster answers at the address.
     """
-    resource = f"target:{target.name}"
+    if ray.is_initialized():
+        with _meter(target) as meter:
+            yield Cluster(workers or int(ray.cluster_resources().get("CPU", 1)), meter)
+        return
     cores = workers or os.cpu_count() or 1
-    own = not ray.is_initialized()
-    os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
-    if own:
+    with _environment(_QUIET if address else {**_QUIET, **_private()}):
         try:
             ray.init(
                 address=address,
                 num_cpus=None if address else cores,
-                resources=None if address else {resource: 1},
+                resources=None if address else {_resource(target): 1},
                 include_dashboard=None if address else False,
                 runtime_env={"env_vars": TRAINER_ENVIRONMENT},
                 logging_level=logging.ERROR,
@@ -100,15 +102,10 @@ def cluster(target: Target, workers: int | None = None, address: str | None = No
             )
         except (ConnectionError, ValueError) as error:
             raise RunError(f"--address {address}: no Ray cluster answers: {error}") from None
-    try:
-        available = ray.cluster_resources()
-        held = {resource: 1.0} if resource in available else {}
-        actor = ray.remote(_Meter).options(num_cpus=0, resources=held, max_restarts=-1, max_task_retries=1)
-        meter: Meter = actor.remote(target)
-        yield Cluster(workers or int(available.get("CPU", 1)), meter)
-        ray.kill(meter)
-    finally:
-        if own:
+        try:
+            with _meter(target) as meter:
+                yield Cluster(workers or int(ray.cluster_resources().get("CPU", 1)), meter)
+        finally:
             ray.shutdown()
 
 
@@ -154,6 +151,39 @@ def run_jobs(cluster: Cluster, jobs: Sequence[Any], work: Work, context: Any) ->
         done, _ = ray.wait(list(pending))
         for reference in done:
             yield pending.pop(reference), _unwrap(reference)
+
+
+def _resource(target: Target) -> str:
+    return f"target:{target.name}"
+
+
+def _private() -> dict[str, str]:
+    """A token of our own: Ray listens on all interfaces, so without one anybody on the network could run code here."""
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Generator[None]:
+    """Set environment variables that the user did not, and take them back afterwards."""
+    own = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(own)
+    try:
+        yield
+    finally:
+        for name in own:
+            os.environ.pop(name, None)
+
+
+@contextmanager
+def _meter(target: Target) -> Generator[Meter]:
+    """The actor that measures; where the cluster knows the target's resource it holds it alone."""
+    held = {_resource(target): 1.0} if _resource(target) in ray.cluster_resources() else {}
+    actor = ray.remote(_Meter).options(num_cpus=0, resources=held, max_restarts=-1, max_task_retries=1)
+    meter: Meter = actor.remote(target)
+    try:
+        yield meter
+    finally:
+        ray.kill(meter)
 
 
 class _Meter:

@@ -128,7 +128,7 @@ def knee(points: Points) -> int:
     """Find the point nearest to the ideal one, after scaling each objective to the front's range.
 
     This is the compromise solution of Yu (1973) with the Euclidean norm; unlike the distance to the line between the
-    extremes it is defined for any number of objectives and for concave fronts. Ties go to the first.
+    extremes it is defined for any number of objectives and for concave fronts. Ties go to the best first objective.
 
     Args:
         points: `(n, m)`, a front of at least one point.
@@ -138,4 +138,5 @@ def knee(points: Points) -> int:
     """
     low, high = points.min(axis=0), points.max(axis=0)
     scaled = (points - low) / np.where(high > low, high - low, 1.0)
-    return int(np.argmin(np.linalg.norm(scaled, axis=1)))
+    distances = np.linalg.norm(scaled, axis=1).round(12)
+    return int(np.lexsort((scaled[:, 0], distances))[0])

@@ -112,3 +112,4 @@ def test_nothing_in_nothing_out() -> None:
 def test_knee_of_one_point_and_of_flat_objectives() -> None:
     assert knee(np.array([[3.0, 4.0, 5.0]])) == 0
     assert knee(np.array([[1.0, 2.0], [1.0, 2.0]])) == 0
+    assert knee(np.array([[2.0, 1.0], [1.0, 2.0]])) == 1

@@ -58,6 +58,8 @@ class MBConv:
 
     def build_layer(self, channels: int, width: int, stride: int) -> nn.Module:
         """Map `(b, channels, h, w)` to `(b, width, h / stride, w / stride)`."""
+        if self.expand < 1:
+            raise BlockError(f"MBConv.expand: {self.expand}; expected at least 1.")
         hidden = channels * self.expand
         layers = [
             _conv(channels, hidden, 1, 1),
@@ -158,6 +160,8 @@ class SqueezeExcite(nn.Module):
 def _conv(
     channels: int, width: int, kernel: int, stride: int, groups: int = 1, activation: bool = True
 ) -> nn.Sequential:
+    if kernel % 2 == 0:
+        raise BlockError(f"kernel {kernel} is even; expected an odd one, which keeps positions centred.")
     layers: list[nn.Module] = [
         nn.Conv2d(channels, width, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(width),

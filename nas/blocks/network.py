@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -136,6 +137,11 @@ class Standardise(nn.Module):
     def __init__(self, given: Input) -> None:
         super().__init__()
         trailing = (1,) * (len(given.shape) - 1)
+        for values in (given.mean, given.std):
+            if isinstance(values, tuple) and len(values) != given.shape[0]:
+                raise BlockError(f"Input: {len(values)} statistics for shape {given.shape}; expected {given.shape[0]}.")
+        if not np.all(np.greater(given.std, 0)):
+            raise BlockError(f"Input.std: {given.std}; expected positive numbers.")
         mean, std = (torch.tensor(v, dtype=torch.float32).reshape(-1, *trailing) for v in (given.mean, given.std))
         self.register_buffer("scale", 1 / std)
         self.register_buffer("shift", -mean / std)
@@ -155,7 +161,7 @@ def output_shape(module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> tuple[
 
 
 def count_params(module: nn.Module) -> int:
-    """The number of trainable parameters."""
+    """The number of parameters."""
     return sum(p.numel() for p in module.parameters())
 
 
@@ -176,13 +182,17 @@ def _at(path: str) -> Generator[None]:
         yield
     except BlockError as error:
         raise BlockError(f"Network.{path}: {error.message}", error.hint) from error
+    except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
+        raise BlockError(f"Network.{path}: cannot be built: {error}") from error
 
 
 def _shape(path: str, module: nn.Module, shapes: Sequence[tuple[int, ...]], axes: tuple[int, ...]) -> tuple[int, ...]:
     try:
         shape = output_shape(module, shapes)
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+    except (ArithmeticError, RuntimeError, TypeError, ValueError, IndexError) as error:
         raise BlockError(f"Network.{path}: fails on shape {', '.join(map(str, shapes))}: {error}") from error
+    if 0 in shape:
+        raise BlockError(f"Network.{path}: gives {shape} for each sample, which is empty; expected every axis >= 1.")
     if len(shape) not in axes:
         raise BlockError(f"Network.{path}: gives {shape} for each sample; expected {' or '.join(map(str, axes))} axes.")
     return shape

@@ -27,7 +27,7 @@ class GRU:
     stride: int = 2
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
-        """Build for spectrograms `(b, 1, mels, frames)`; features are `(b, hidden, steps)`.
+        """Build for spectrograms `(b, 1, mels, frames)`; features are `(b, hidden * directions, steps)`.
 
         Raises:
             BlockError: If the input is not a spectrogram of at least `stride` frames.
@@ -55,7 +55,7 @@ class FrameGRU(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `(b, 1, mels, frames)` to `(b, hidden, steps)`."""
+        """Map `(b, 1, mels, frames)` to `(b, hidden * directions, steps)`."""
         frames = x[:, 0, :, : self.steps * self.stride]
         if self.stride > 1:
             frames = frames.reshape(-1, self.mels, self.steps, self.stride).transpose(2, 3).flatten(1, 2)

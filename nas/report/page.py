@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,7 +40,9 @@ def write_page(runs: Sequence[RunView], to: Path) -> None:
         plotly=Markup(get_plotlyjs()),  # noqa: S704 - Plotly's own script, not user data
         states=[Counter(trial.state for trial in run.trials) for run in runs],
         reasons=[
-            Counter((t.state, t.reason) for t in run.trials if t.state in ("failed", "infeasible")).most_common(20)
+            Counter((t.state, _kind(t.reason)) for t in run.trials if t.state in ("failed", "infeasible")).most_common(
+                20
+            )
             for run in runs
         ],
     )
@@ -63,7 +67,7 @@ def _front_figure(runs: Sequence[RunView], metric: str) -> go.Figure:
     figure.update_layout(
         xaxis_title=AXES[metric],
         yaxis_title="validation accuracy",
-        xaxis_type="log",
+        xaxis={"type": "log", "tickvals": _ticks(runs, metric)},
         template="plotly_white",
         margin={"l": 60, "r": 10, "t": 10, "b": 50},
         legend={"orientation": "h", "y": -0.2},
@@ -85,21 +89,31 @@ def _add(
     known = [item for item in items if metric in item.metrics and "accuracy" in item.metrics]
     if not known:
         return
-    group = name
     marker: dict[str, Any] = {"size": 18 if ring else 8, "symbol": "circle-open" if ring else "circle"}
     if colour:
         marker["color"] = colour
     figure.add_scatter(
         x=[scaled(item, metric) for item in known],
         y=[item.metrics["accuracy"] for item in known],
-        error_y={"array": [item.metrics.get("accuracy_std", 0.0) for item in known], "thickness": 1},
         mode="markers",
         name=name,
-        legendgroup=group,
+        legendgroup=name,
         marker=marker,
         hovertext=[_hover(item) for item in known],
         hoverinfo="text",
     )
+    several = [item for item in known if "accuracy_mean" in item.metrics and not ring]
+    if several:
+        figure.add_scatter(
+            x=[scaled(item, metric) for item in several],
+            y=[item.metrics["accuracy_mean"] for item in several],
+            error_y={"array": [item.metrics["accuracy_std"] for item in several], "thickness": 1, "color": colour},
+            mode="markers",
+            marker={"opacity": 0},
+            legendgroup=name,
+            showlegend=False,
+            hoverinfo="skip",
+        )
     if line:
         steps = staircase(known, metric)
         figure.add_scatter(
@@ -107,10 +121,25 @@ def _add(
             y=[item.metrics["accuracy"] for item in steps],
             mode="lines",
             line={"shape": "hv", "width": 1.5, **({"color": colour} if colour else {})},
-            legendgroup=group,
+            legendgroup=name,
             showlegend=False,
             hoverinfo="skip",
         )
+
+
+def _ticks(runs: Sequence[RunView], metric: str) -> list[float]:
+    """Round values (1, 2, 5 times a power of ten) over the range of an axis."""
+    items = [item for run in runs for item in (*run.trials, *run.models) if metric in item.metrics]
+    if not items:
+        return []
+    low, high = (edge(scaled(item, metric) for item in items) for edge in (min, max))
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return [step * 10.0**power for power in powers for step in (1, 2, 5)]
+
+
+def _kind(reason: str) -> str:
+    """A reason without what differs from trial to trial."""
+    return re.sub(r" \([\d.e+-]+\)", "", reason)
 
 
 def _hover(item: Trial | Model) -> str:

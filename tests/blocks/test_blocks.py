@@ -188,11 +188,30 @@ def test_params_and_macs_of_a_recurrent_unit_are_those_counted_by_hand() -> None
         (Network({"image": module(nn.Conv2d, in_channels=2, out_channels=2, kernel_size=3)}), "image: fails on"),
         (Network({"image": module(nn.Linear, in_features=3, out_features="x")}), "Linear: cannot be built"),
         (Network({"image": module(nn.Flatten, start_dim=0)}), "expected 1 or 2 or 3 axes"),
+        (Network({"image": conv(Plain(4))}), "image: kernel 4 is even; expected an odd one"),
+        (Network({"image": ConvNet(4, (Stage(stride=0),))}), "Network.encoders.image: "),
+        (Network({"image": ConvNet(4, (Stage(MBConv(0)),))}), "Network.encoders.image: MBConv.expand: 0"),
+        (Network({"audio": GRU(stride=0)}), "Network.encoders.audio: "),
+        (Network({"audio": GRU(0)}), "Network.encoders.audio: cannot be built: hidden_size"),
+        (Network({"image": conv(Plain())}, CrossAttention(8, 0)), "Network.fusion: cannot be built"),
+        (Network({"table": Dense(dropout=2.0)}), "Network.encoders.table: cannot be built: dropout"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_says_where(network: Network, message: str) -> None:
     with pytest.raises(BlockError, match=message):
         network.build(INPUTS, 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (Input((3,), 0.0, 0.0), "Input.std: 0.0; expected positive"),
+        (Input((3,), (0.0, 1.0), 1.0), r"2 statistics for shape \(3,\); expected 3"),
+    ],
+)
+def test_statistics_that_do_not_fit(given: Input, message: str) -> None:
+    with pytest.raises(BlockError, match=message):
+        Network({"table": Dense()}).build({"table": given}, 2)
 
 
 def test_what_is_wrong_with_a_users_module_is_said_when_it_is_described() -> None:
