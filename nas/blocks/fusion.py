@@ -56,7 +56,7 @@ class CrossAttention:
         """
         if self.dim % self.heads:
             raise BlockError(f"CrossAttention: {self.heads} heads do not divide dim {self.dim}; expected a divisor.")
-        return CrossAttentionFusion([shape[0] for shape in shapes], self.dim, self.heads)
+        return CrossAttentionFusion(shapes, self.dim, self.heads)
 
 
 class Pool(nn.Module):
@@ -104,11 +104,13 @@ class GatedFusion(nn.Module):
 class CrossAttentionFusion(nn.Module):
     """The module of `CrossAttention`."""
 
-    def __init__(self, channels: Sequence[int], dim: int, heads: int) -> None:
+    def __init__(self, shapes: Sequence[tuple[int, ...]], dim: int, heads: int) -> None:
         super().__init__()
-        self.projections = nn.ModuleList(nn.Linear(c, dim) for c in channels)
-        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in channels)
-        self.attentions = nn.ModuleList(Attention(dim, heads) for _ in channels) if len(channels) > 1 else None
+        lengths = [math.prod(shape[1:]) for shape in shapes]
+        self.projections = nn.ModuleList(nn.Linear(shape[0], dim) for shape in shapes)
+        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in shapes)
+        pairs = [(length, sum(lengths) - length) for length in lengths] if len(shapes) > 1 else []
+        self.attentions = nn.ModuleList(Attention(dim, heads, *pair) for pair in pairs) if pairs else None
 
     def forward(self, *features: Tensor) -> Tensor:
         """Map features `(b, c_i, *)` to `(b, dim * modalities)`."""
@@ -126,21 +128,26 @@ class CrossAttentionFusion(nn.Module):
 
 
 class Attention(nn.Module):
-    """Scaled dot-product attention in plain matrix products, which export with any length."""
+    """Scaled dot-product attention in plain matrix products, from `length` tokens to `context` others.
 
-    def __init__(self, dim: int, heads: int) -> None:
+    Lengths are known when it is built, so the exported graph computes no shapes.
+    """
+
+    def __init__(self, dim: int, heads: int, length: int, context: int) -> None:
         super().__init__()
+        self.length, self.context = length, context
         self.heads, self.width = heads, dim // heads
         self.query, self.key, self.value, self.out = (nn.Linear(dim, dim) for _ in range(4))
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """Map `(b, l, dim)` attending to `(b, k, dim)` to `(b, l, dim)`."""
-        query, key, value = self._split(self.query(x)), self._split(self.key(context)), self._split(self.value(context))
+        query = self._split(self.query(x), self.length)
+        key, value = (self._split(layer(context), self.context) for layer in (self.key, self.value))
         weights = torch.softmax(query @ key.transpose(2, 3) / math.sqrt(self.width), 3)
-        return self.out((weights @ value).transpose(1, 2).flatten(2))
+        return self.out((weights @ value).transpose(1, 2).reshape(-1, self.length, self.heads * self.width))
 
-    def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(2, (self.heads, self.width)).transpose(1, 2)
+    def _split(self, x: Tensor, length: int) -> Tensor:
+        return x.reshape(-1, length, self.heads, self.width).transpose(1, 2)
 
 
 def _tokens(features: Tensor) -> Tensor:

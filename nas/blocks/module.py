@@ -70,4 +70,4 @@ def _given(values: Sequence[Any]) -> tuple[str, ...]:
     """What the position of a block is told, by the form of what it is told."""
     if len(values) == 2:
         return ("features", "outputs")
-    return ("shapes",) if values and isinstance(values[0], list) else ("shape",)
+    return ("shape",) if all(isinstance(size, int) for size in values[0]) else ("shapes",)

@@ -182,14 +182,14 @@ def _at(path: str) -> Generator[None]:
         yield
     except BlockError as error:
         raise BlockError(f"Network.{path}: {error.message}", error.hint) from error
-    except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, RuntimeError, TypeError, ValueError) as error:
         raise BlockError(f"Network.{path}: cannot be built: {error}") from error
 
 
 def _shape(path: str, module: nn.Module, shapes: Sequence[tuple[int, ...]], axes: tuple[int, ...]) -> tuple[int, ...]:
     try:
         shape = output_shape(module, shapes)
-    except (ArithmeticError, RuntimeError, TypeError, ValueError, IndexError) as error:
+    except (ArithmeticError, AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
         raise BlockError(f"Network.{path}: fails on shape {', '.join(map(str, shapes))}: {error}") from error
     if 0 in shape:
         raise BlockError(f"Network.{path}: gives {shape} for each sample, which is empty; expected every axis >= 1.")

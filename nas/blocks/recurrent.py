@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from nas.errors import BlockError
@@ -40,25 +39,22 @@ class GRU:
 class FrameGRU(nn.Module):
     """The module of `GRU`."""
 
-    start: Tensor
-
     def __init__(self, mels: int, frames: int, block: GRU) -> None:
         super().__init__()
         self.stride = block.stride
         self.mels = mels
         self.steps = frames // block.stride
-        self.directions = block.layers * (2 if block.bidirectional else 1)
-        self.hidden = block.hidden
-        self.register_buffer("start", torch.zeros(self.directions, 1, block.hidden), persistent=False)
+        self.spare = frames % block.stride
         self.gru = nn.GRU(
             mels * block.stride, block.hidden, block.layers, batch_first=False, bidirectional=block.bidirectional
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(b, 1, mels, frames)` to `(b, hidden * directions, steps)`."""
-        frames = x[:, 0, :, : self.steps * self.stride]
+        if self.spare:
+            x = x[:, :, :, : -self.spare]
         if self.stride > 1:
-            frames = frames.reshape(-1, self.mels, self.steps, self.stride).transpose(2, 3).flatten(1, 2)
-        start = self.start.expand(-1, x.shape[0], -1)
-        output, _ = self.gru(frames.permute(2, 0, 1), start.contiguous())
+            x = x.reshape(-1, self.mels, self.steps, self.stride).transpose(2, 3)
+        frames = x.reshape(-1, self.mels * self.stride, self.steps)
+        output, _ = self.gru(frames.permute(2, 0, 1))
         return output.permute(1, 2, 0)

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
@@ -50,6 +52,13 @@ class Mine(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         return self.layer(torch.cat([x.flatten(1) for x in inputs], 1))
+
+
+class Pair(nn.Module):
+    """An encoder that wrongly gives two results."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, x
 
 
 def conv(block: Any, **more: Any) -> ConvNet:
@@ -191,6 +200,9 @@ def test_params_and_macs_of_a_recurrent_unit_are_those_counted_by_hand() -> None
         (Network({"image": conv(Plain(4))}), "image: kernel 4 is even; expected an odd one"),
         (Network({"image": ConvNet(4, (Stage(stride=0),))}), "Network.encoders.image: "),
         (Network({"image": ConvNet(4, (Stage(MBConv(0)),))}), "Network.encoders.image: MBConv.expand: 0"),
+        (Network({"image": conv(None)}), "encoders.image: cannot be built: .*build_layer"),
+        (Network({"image": "ConvNet"}), "encoders.image: cannot be built: .*build"),  # pyright: ignore
+        (Network({"image": module(Pair)}), "encoders.image: fails on"),
         (Network({"audio": GRU(stride=0)}), "Network.encoders.audio: "),
         (Network({"audio": GRU(0)}), "Network.encoders.audio: cannot be built: hidden_size"),
         (Network({"image": conv(Plain())}, CrossAttention(8, 0)), "Network.fusion: cannot be built"),
@@ -212,6 +224,38 @@ def test_what_does_not_fit_says_where(network: Network, message: str) -> None:
 def test_statistics_that_do_not_fit(given: Input, message: str) -> None:
     with pytest.raises(BlockError, match=message):
         Network({"table": Dense()}).build({"table": given}, 2)
+
+
+def operators(net: Any, folder: Path) -> list[str]:
+    """What ONNX Runtime runs after all its optimizations where the batch is not pinned, as in a bundle."""
+    export_onnx(net, input_shapes(net), folder / "m.onnx")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.optimized_model_filepath = str(folder / "optimized.onnx")
+    onnxruntime.InferenceSession(str(folder / "m.onnx"), options, providers=["CPUExecutionProvider"])
+    return [node.op_type for node in onnx.load(folder / "optimized.onnx").graph.node]
+
+
+def test_norm_and_activation_are_folded_into_the_convolutions(tmp_path: Path) -> None:
+    left = operators(NETWORKS["separable"].build(INPUTS, 3), tmp_path)
+    assert left.count("Conv") == 1 + 2 * 3
+    assert not {"BatchNormalization", "Relu"} & set(left)
+
+
+@pytest.mark.parametrize("block", [GRU(8), GRU(8, stride=1), GRU(8, stride=4)], ids=str)
+def test_a_recurrent_unit_computes_no_shape_but_that_of_its_start(block: GRU, tmp_path: Path) -> None:
+    left = operators(Network({"audio": block}).build(INPUTS, 3), tmp_path)
+    assert left.count("Shape") <= 1
+    assert not {"Where", "Equal", "Expand"} & set(left)
+
+
+def test_attention_computes_no_shape_but_those_of_its_inputs(tmp_path: Path) -> None:
+    left = operators(NETWORKS["two, attention"].build(INPUTS, 3), tmp_path)
+    assert left.count("Shape") <= 1 + 2  # the recurrent unit's start, and the tokens of each modality
+
+
+def test_a_module_takes_the_shapes_of_a_fusion_in_any_sequence() -> None:
+    assert module(Mine, width=7).build(((4,), (5,))).layer.in_features == 9
 
 
 def test_what_is_wrong_with_a_users_module_is_said_when_it_is_described() -> None:
