@@ -11,7 +11,6 @@ import argparse
 import os
 import shutil
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -42,7 +41,6 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
-    begun = time.monotonic()
     ledger = search(
         ROOT / "search_spaces" / "avdigits.py",
         RUN,
@@ -55,7 +53,6 @@ def main() -> None:
         training=TRAINING,
         on_trial=lambda _, t: print(t.number, t.state, t.reason, t.metrics.get("accuracy"), flush=True),
     )
-    searched = (time.monotonic() - begun) / 60
     refine(
         RUN,
         seeds=options.seeds,
@@ -65,7 +62,6 @@ def main() -> None:
         on_model=lambda m: print(m, flush=True),
     )
     compress(RUN, data=options.data, on_model=lambda m: print(m, flush=True))
-    total = (time.monotonic() - begun) / 60
     report([RUN])
     shutil.copyfile(RUN / "front.png", ROOT / "results" / "avdigits.png")
     shown = view(ledger)
@@ -86,6 +82,7 @@ def main() -> None:
     table = pd.DataFrame([{"model": m.name, **{c: m.metrics.get(c) for c in columns}} for m in shown.models])
     table.sort_values("latency_ms").to_csv(ROOT / "results" / "avdigits.csv", index=False)
     counted = [t for t in shown.trials if t.state in COUNTED]
+    searched = (max(t.finished for t in counted) - min(t.started for t in counted)) / 60
     states = Counter(t.state for t in counted)
     machine = fingerprint(1, "CPUExecutionProvider", 1)
     record = read_record(RUN)
@@ -96,8 +93,8 @@ def main() -> None:
         f"torch {record.versions['torch']}, ONNX Runtime {machine['onnxruntime']}, revision {record.revision}.",
         "",
         f"Search of {searched:.0f} minutes: {len(counted)} architectures, of which {states['complete']} were trained, "
-        f"{states['infeasible']} refused untrained by params <= {MAX_PARAMS:,}, and {states['failed']} failed. With "
-        f"refining and compressing {total:.0f} minutes. Selection saw validation data only.",
+        f"{states['infeasible']} refused untrained by params <= {MAX_PARAMS:,}, and {states['failed']} failed. "
+        "Selection saw validation data only.",
         "",
         "| model | test accuracy, seeds | test accuracy, file kept | parameters | latency ms | bytes |",
         "|---|---|---|---|---|---|",
@@ -120,7 +117,6 @@ def main() -> None:
         f"Data: {context.task.attribution}.",
     ]
     (ROOT / "results" / "avdigits.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(f"total {total:.1f} min")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ and fine-tuning use training data, selection validation data; the test split is 
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -103,6 +104,7 @@ def compress_job(context: Context, job: CompressJob, measure: Measure) -> list[M
             else:
                 proof = _quantize(step, source, context, draft)
         except CompressionError as error:
+            shutil.rmtree(draft)
             siblings.append(Refusal(name, error.message))
             break
         metrics = {**_measured(module, context, draft, measure), **proof, "compress_s": time.perf_counter() - begun}

@@ -34,9 +34,9 @@ _QUIET = {
 
 TRAINER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
-    # Training allocates and frees the same large blocks over and over: keep them instead of returning them.
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": "17179869184",
+    # Training allocates and frees the same blocks over and over: keep up to half a GiB instead of returning them.
+    "MALLOC_MMAP_THRESHOLD_": "268435456",
+    "MALLOC_TRIM_THRESHOLD_": "536870912",
     "MALLOC_TOP_PAD_": "67108864",
 }
 

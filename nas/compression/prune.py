@@ -13,6 +13,7 @@ import torch_pruning as tp
 from torch import nn
 
 from nas.blocks import count_params
+from nas.blocks.conv import Residual
 from nas.blocks.fusion import Attention, CrossAttentionFusion
 from nas.errors import CompressionError
 
@@ -95,10 +96,22 @@ class _Recurrent(tp.BasePruningFunc):
 
 
 def _kept(module: nn.Module) -> list[nn.Module]:
-    """Layers whose outputs keep their width: the last one, recurrent units, and what attention projects to."""
+    """Layers whose outputs keep their width.
+
+    The last one, recurrent units, what attention projects to, and what is flattened: one channel of it is many features
+    of the next layer, and tracing those through a concatenation takes torch-pruning minutes and gigabytes.
+    """
     kept: list[nn.Module] = [m for m in module.modules() if isinstance(m, nn.GRU | nn.LSTM | nn.MultiheadAttention)]
     for part in module.modules():
         if isinstance(part, Attention | CrossAttentionFusion):
             kept += [m for m in part.modules() if isinstance(m, nn.Linear | nn.LayerNorm)]
+        if isinstance(part, nn.Sequential) and any(isinstance(m, nn.Flatten) for m in part):
+            kept += _flattened(part)
     linear = [m for m in module.modules() if isinstance(m, nn.Linear)]
     return kept + linear[-1:]
+
+
+def _flattened(encoder: nn.Sequential) -> list[nn.Module]:
+    """The convolutions whose channels reach the flattening: the last one, and through residuals any before it."""
+    convolutions: list[nn.Module] = [m for m in encoder.modules() if isinstance(m, nn.Conv2d)]
+    return convolutions if any(isinstance(m, Residual) for m in encoder.modules()) else convolutions[-1:]

@@ -70,6 +70,9 @@ NETWORKS = {
     "plain": Network({"image": conv(Plain())}),
     "plain 5x5, flat": Network({"image": conv(Plain(5), flatten=True)}),
     "many strides": Network({"image": ConvNet(4, (Stage(width=8),) * 7)}),
+    "two, flat": Network(
+        {"image": conv(Plain(), flatten=True), "audio": conv(MBConv(), stem_stride=2, flatten=True)}, Concat()
+    ),
     "separable": Network({"image": conv(Separable(5))}),
     "mbconv": Network({"image": conv(MBConv(3))}),
     "mbconv, squeeze-excite": Network({"image": conv(MBConv(2, 5, squeeze=True))}),
