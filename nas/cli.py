@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import secrets
 import shlex
 import sys
 from dataclasses import asdict
@@ -57,6 +59,7 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Search a space, or go on with a run."""
+    _keep_strangers_out(address)
     import optuna
 
     from nas.progress import SearchProgress
@@ -106,6 +109,7 @@ def refine(
     as_json: Json = False,
 ) -> None:
     """Train the front's members to the end, with several seeds."""
+    _keep_strangers_out(address)
     from nas.refine import refine as run_refine
 
     run_refine(
@@ -132,6 +136,7 @@ def compress(
     as_json: Json = False,
 ) -> None:
     """Prune and quantize the refined models; measure again."""
+    _keep_strangers_out(address)
     from nas.compress import compress as run_compress
 
     run_compress(
@@ -266,6 +271,17 @@ def main() -> None:
         _err.print(f"error: {shown()}", markup=False)
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _keep_strangers_out(address: str | None) -> None:
+    """Give the Ray that will be started here a token of its own, unless an existing cluster is joined.
+
+    Ray listens on all interfaces: without a token anybody on the network could run code here. It reads these variables
+    once, when it is imported, so they are set before anything imports it.
+    """
+    if address is None and "RAY_AUTH_MODE" not in os.environ:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def _seconds(text: str | None) -> float | None:
