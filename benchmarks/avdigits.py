@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -89,10 +88,11 @@ def main() -> None:
     lines = [
         "# Audio-visual digits",
         "",
-        f"`python benchmarks/avdigits.py {' '.join(sys.argv[1:])}` on {machine['cores']} cores of {machine['cpu']}, "
+        f"`python benchmarks/avdigits.py --data DIR --minutes {options.minutes:g} --refine-epochs "
+        f"{options.refine_epochs} --members {options.members} --seeds {options.seeds}` on {machine['cores']} cores of {machine['cpu']}, "
         f"torch {record.versions['torch']}, ONNX Runtime {machine['onnxruntime']}, revision {record.revision}.",
         "",
-        f"Search of {searched:.0f} minutes: {len(counted)} architectures, of which {states['complete']} were trained, "
+        f"Search of {searched:.0f} minutes in all sittings: {len(counted)} architectures, of which {states['complete']} were trained, "
         f"{states['infeasible']} refused untrained by params <= {MAX_PARAMS:,}, and {states['failed']} failed. "
         "Selection saw validation data only.",
         "",
