@@ -89,11 +89,13 @@ def main() -> None:
         "# Audio-visual digits",
         "",
         f"`python benchmarks/avdigits.py --data DIR --minutes {options.minutes:g} --refine-epochs "
-        f"{options.refine_epochs} --members {options.members} --seeds {options.seeds}` on {machine['cores']} cores of {machine['cpu']}, "
-        f"torch {record.versions['torch']}, ONNX Runtime {machine['onnxruntime']}, revision {record.revision}.",
+        f"{options.refine_epochs} --members {options.members} --seeds {options.seeds}`, {machine['cores']} cores of "
+        f"{machine['cpu']}, torch {record.versions['torch']}, ONNX Runtime {machine['onnxruntime']}, revision "
+        f"{record.revision}.",
         "",
-        f"Search of {searched:.0f} minutes in all sittings: {len(counted)} architectures, of which {states['complete']} were trained, "
-        f"{states['infeasible']} refused untrained by params <= {MAX_PARAMS:,}, and {states['failed']} failed. "
+        f"Search of {searched:.0f} minutes in all sittings: {len(counted)} architectures, of which "
+        f"{states['complete']} were trained, {states['infeasible']} refused untrained by params <= {MAX_PARAMS:,}, and "
+        f"{states['failed']} failed. "
         "Selection saw validation data only.",
         "",
         "| model | test accuracy, seeds | test accuracy, file kept | parameters | latency ms | bytes |",

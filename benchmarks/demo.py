@@ -80,13 +80,17 @@ def _show(made: Model | Refusal) -> None:
 
 
 def _best_quantized(ledger: Ledger) -> tuple[Model, Model]:
-    """The most accurate quantized model of the final front, and its twin in 32 bits; by validation accuracy."""
+    """The most accurate quantized model of the final front that is faster than its twin in 32 bits, and that twin."""
     models = {model.name: model for model in ledger.models()}
-    on_front = [item for item in view(ledger).front if isinstance(item, Model) and item.passes == ("int8",)]
-    if not on_front:
-        raise SystemExit("no model of the final front is quantized without being pruned")
-    model = max(on_front, key=lambda m: m.metrics["accuracy"])
-    return model, models[str(model.parent)]
+    pairs = [
+        (item, models[str(item.parent)])
+        for item in view(ledger).front
+        if isinstance(item, Model) and item.passes == ("int8",)
+    ]
+    faster = [(m, twin) for m, twin in pairs if m.metrics["latency_ms"] < 0.95 * twin.metrics["latency_ms"]]
+    if not faster:
+        raise SystemExit("no quantized model of the final front is faster than its twin in 32 bits")
+    return max(faster, key=lambda pair: pair[0].metrics["accuracy"])
 
 
 def _summary(

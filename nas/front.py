@@ -61,6 +61,6 @@ def _noise(items: Sequence[Measured], objectives: Sequence[Objective]) -> pareto
     noise = np.zeros((len(items), len(objectives)))
     for k, objective in enumerate(objectives):
         if objective.metric == "latency_ms":
-            intervals = [item.metrics.get("latency_interval_ms", (0.0, 0.0)) for item in items]
+            intervals = [item.metrics.get("latency_interval_ms") or (0.0, 0.0) for item in items]
             noise[:, k] = [(high - low) / 2 for low, high in intervals]
     return noise

@@ -57,7 +57,7 @@ class Limit:
     bound: float
 
     def __str__(self) -> str:
-        return f"{self.metric}{self.operator}{self.bound:g}"
+        return f"{self.metric}{self.operator}{self.bound!r}".removesuffix(".0")
 
     def violation(self, metrics: Mapping[str, Any]) -> float:
         """How far beyond the bound, in the metric's unit: 0 when met, infinite when missing or NaN."""

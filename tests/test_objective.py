@@ -17,10 +17,11 @@ def test_directions_turn_here() -> None:
     assert math.isnan(minimised(objectives, {"accuracy": 0.9})[1])
 
 
-@pytest.mark.parametrize("text", ["latency_ms<=2", " latency_ms <= 2e0 ", "accuracy>=0.5"])
+@pytest.mark.parametrize("text", ["latency_ms<=2", " latency_ms <= 2e0 ", "accuracy>=0.5", "size_bytes<=1234567"])
 def test_limits_are_read_and_written(text: str) -> None:
     limit = parse_limit(text)
     assert parse_limit(str(limit)) == limit
+    assert str(limit) == str(parse_limit(str(limit)))
 
 
 def test_violation() -> None:

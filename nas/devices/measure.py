@@ -4,7 +4,8 @@
 
 On a shared machine the mean and the median of inference times drift by tens of percent, while the fastest of many
 short blocks does not: a block is short enough to fall between disturbances, and blocks spread over a second are
-enough to find such a gap. The latency is therefore the minimum over blocks of the mean within a block.
+enough to find such a gap. Within a block the median is taken, since beside two busy trainers hardly any block is left
+undisturbed in every single run. The latency is the minimum over blocks of the median within a block.
 """
 
 from __future__ import annotations
@@ -85,9 +86,9 @@ def measure(
     singles: list[float] = []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(blocks) < 10:
-        references.append(_block(reference, reference_runs)[0])
-        mean, times = _block(infer, block_runs)
-        blocks.append(mean)
+        references.append(float(np.median(_block(reference, reference_runs))))
+        times = _block(infer, block_runs)
+        blocks.append(float(np.median(times)))
         singles += times
         time.sleep(PAUSE_S)
     ordered = np.sort(blocks) * 1e3
@@ -152,17 +153,17 @@ def fingerprint(threads: int, provider: str, batch: int) -> dict[str, Any]:
     }
 
 
-def _block(run: Callable[[], None], count: int) -> tuple[float, list[float]]:
+def _block(run: Callable[[], None], count: int) -> list[float]:
     times: list[float] = []
     for _ in range(count):
         begun = time.perf_counter()
         run()
         times.append(time.perf_counter() - begun)
-    return sum(times) / count, times
+    return times
 
 
 def _fastest(run: Callable[[], None], count: int) -> float:
-    return max(min(_block(run, 1)[0] for _ in range(count)), 1e-6)
+    return max(min(_block(run, count)), 1e-6)
 
 
 def _reference() -> Callable[[], None]:

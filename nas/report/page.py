@@ -12,7 +12,7 @@ from typing import Any
 
 import jinja2
 import plotly.graph_objects as go
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from nas.ledger import Model, Trial
@@ -96,7 +96,7 @@ def _add(
         x=[scaled(item, metric) for item in known],
         y=[item.metrics["accuracy"] for item in known],
         mode="markers",
-        name=name,
+        name=str(escape(name)),
         legendgroup=name,
         marker=marker,
         hovertext=[_hover(item) for item in known],
@@ -144,15 +144,14 @@ def _kind(reason: str) -> str:
 
 def _hover(item: Trial | Model) -> str:
     """The text at a point, as Plotly's HTML: name, numbers, architecture."""
-    escape = jinja2.utils.htmlsafe_json_dumps  # JSON of a text without <, > and &
     metrics = item.metrics
     numbers = [
         f"{name} {metrics[name]:.4g}"
         for name in ("accuracy", "test_accuracy", "latency_ms", "size_bytes", "params", "macs")
         if isinstance(metrics.get(name), int | float)
     ]
-    decisions = [f"{escape(path)[1:-1]} = {escape(label)}" for path, label in item.decisions.items()]
-    return "<br>".join([f"<b>{escape(name_of(item))[1:-1]}</b>", ", ".join(numbers), *decisions])
+    decisions = [f"{escape(path)} = {escape(str(label))}" for path, label in item.decisions.items()]
+    return "<br>".join([f"<b>{escape(name_of(item))}</b>", ", ".join(numbers), *decisions])
 
 
 def _hypervolume_figure(runs: Sequence[RunView]) -> go.Figure:
@@ -163,7 +162,7 @@ def _hypervolume_figure(runs: Sequence[RunView]) -> go.Figure:
             y=list(run.hypervolume),
             mode="lines",
             line={"shape": "hv"},
-            name=run.record.name,
+            name=str(escape(run.record.name)),
         )
     figure.update_layout(
         xaxis_title="complete trials",
