@@ -22,12 +22,11 @@ def children(node: Any) -> list[tuple[str, Any]]:
     return [(name, getattr(node, name)) for name in field_names(type(node))] if is_nested(node) else []
 
 
-def choices(node: Any) -> Iterator[Choice]:
-    """Yield every choice of a description, reached or not."""
-    if isinstance(node, Choice):
-        yield node
+def nodes(node: Any) -> Iterator[Any]:
+    """Yield every node of a description, reached or not."""
+    yield node
     for _, child in children(node):
-        yield from choices(child)
+        yield from nodes(child)
 
 
 def count(node: Any) -> dict[frozenset[tuple[str, int]], int]:

@@ -300,13 +300,13 @@ def read_record(folder: Path) -> RunRecord:
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
         known: dict[str, Any] = {f.name: values[f.name] for f in fields(RunRecord)}
+        known |= {"objectives": tuple(known["objectives"]), "limits": tuple(known["limits"])}
     except FileNotFoundError:
         raise RunError(
             f"{folder}: there is no run here ({RECORD_FILE} is missing).", "Begin one: nas search."
         ) from None
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{file}: is damaged: {type(error).__name__}: {error}.") from None
-    known |= {"objectives": tuple(known["objectives"]), "limits": tuple(known["limits"])}
     return RunRecord(**known)
 
 

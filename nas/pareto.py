@@ -112,6 +112,7 @@ def hypervolume_share(points: Points, among: Points | None = None) -> float:
     Returns:
         Between 0 and 1; an objective without any spread counts as met, and 0 where there is no point.
     """
+    points = points[~np.isnan(points).any(axis=1)] if len(points) else points
     span = points if among is None else among
     span = span[~np.isnan(span).any(axis=1)] if len(span) else span
     if not len(span) or not len(points):

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from nas import description
-from nas.choices import Choice, Decide, Label, resolve
+from nas.choices import Choice, Decide, Label, Repeat, resolve
 from nas.errors import SpaceError, unknown
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Space:
         constraints: Name → predicate over the resolved network.
 
     Raises:
-        SpaceError: If choices tied by one name have different labels.
+        SpaceError: If choices tied by one name differ, or two decisions could get the same path.
     """
 
     network: Any
@@ -59,15 +59,24 @@ class Space:
 
     def __post_init__(self) -> None:
         ties: dict[str, Choice] = {}
-        for choice in description.choices(self.network):
-            if choice.tie is None:
+        for node in description.nodes(self.network):
+            for name in map(str, node if isinstance(node, Mapping) else ()):
+                if "." in name or name.startswith("tie:"):
+                    raise SpaceError(f"{name!r}: a part's name cannot contain a dot or begin with 'tie:'.")
+            if not isinstance(node, Choice) or node.tie is None:
                 continue
-            first = ties.setdefault(choice.tie, choice)
-            if list(first.labels) != list(choice.labels):
+            first = ties.setdefault(node.tie, node)
+            if list(first.labels) != list(node.labels):
                 raise SpaceError(
-                    f"tie {choice.tie!r}: {list(choice.labels)} differs from {list(first.labels)}; "
+                    f"tie {node.tie!r}: {list(node.labels)} differs from {list(first.labels)}; "
                     "tied choices must have the same labels."
                 )
+            if first.is_integer != node.is_integer:
+                raise SpaceError(f"tie {node.tie!r}: choose() and integer() cannot be tied to each other.")
+        if isinstance(self.network, Choice) and len(self.network.options) > 1:
+            inner = dict(description.children(self.network)).get("network")
+            if isinstance(inner, Choice | Repeat):
+                raise SpaceError("choose(): the label 'network' is the outermost choice's own path; use another.")
 
     def sample(self, rng: random.Random) -> Architecture:
         """Draw an architecture, each reached decision uniformly.

@@ -48,13 +48,14 @@ def space_from_source(source: str, file: Path) -> Space:
     sys.path.insert(0, folder)
     try:
         exec(code, module.__dict__)  # noqa: S102 - a space file is the user's own program
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         line = next(
             (f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == str(file)), 1
         )
         raise SpaceError(f"{file}:{line}: {type(error).__name__}: {error}") from error
     finally:
-        sys.path.remove(folder)
+        if folder in sys.path:
+            sys.path.remove(folder)
     spaces = {id(value): value for value in vars(module).values() if isinstance(value, Space)}
     if len(spaces) != 1:
         raise SpaceError(

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nas.errors import RunError
-from nas.ledger import Ledger, Model, RunRecord, create_ledger, open_ledger, write_model, writing
+from nas.ledger import (
+    Ledger,
+    Model,
+    RunRecord,
+    create_ledger,
+    open_ledger,
+    read_record,
+    replace_folder,
+    write_json,
+    write_model,
+    writing,
+)
+from nas.objective import Limit, Objective
 
 RECORD = RunRecord(
     name="run",
@@ -130,3 +144,181 @@ def test_models_are_listed_when_they_are_whole(ledger: Ledger) -> None:
     model = Model("0-refined", 0, "refined", (), None, {"x": 1}, {"accuracy": 0.5}, folder)
     write_model(folder, model)
     assert ledger.models() == [model]
+
+
+def test_every_state_is_answered_from_its_first_trial(ledger: Ledger) -> None:
+    done, broken, failed = (ask(ledger) for _ in range(3))
+    ledger.complete(done, {"accuracy": 0.5, "latency_ms": 2.0})
+    ledger.refuse(broken, {"params": 10}, "breaks it", {"params<=9": 1.0})
+    ledger.fail(failed, "it broke")
+    copies = [ask(ledger) for _ in range(3)]
+    for number, original in zip(copies, (done, broken, failed), strict=True):
+        ledger.answer(number, ledger.trial(original))
+    again = open_ledger(ledger.folder)
+    for number, original in zip(copies, (done, broken, failed), strict=True):
+        copy, first = again.trial(number), again.trial(original)
+        assert (copy.state, copy.duplicate_of) == ("duplicate", original)
+        assert (copy.metrics, copy.reason) == (first.metrics, first.reason)
+        assert again.study.trials[number].state == again.study.trials[original].state
+        assert first.duplicate_of is None
+
+
+def test_an_abandoned_trial_is_no_failure(ledger: Ledger) -> None:
+    cut_off, failed = ledger.study.ask().number, ask(ledger)
+    ledger.abandon(cut_off)
+    ledger.fail(failed, "it broke")
+    trials = open_ledger(ledger.folder).trials()
+    assert [(t.state, t.reason, dict(t.decisions)) for t in trials] == [
+        ("abandoned", "", {}),
+        ("failed", "it broke", trials[1].decisions),
+    ]
+
+
+def test_enqueued_trials_are_not_listed_until_they_are_asked_for(ledger: Ledger) -> None:
+    ledger.study.enqueue_trial({"x": 3})
+    assert ledger.trials() == []
+    ask(ledger)
+    assert [dict(t.decisions) for t in ledger.trials()] == [{"x": 3}]
+
+
+def test_times_are_kept_and_a_running_trial_has_not_finished(ledger: Ledger) -> None:
+    running, done = ask(ledger), ask(ledger)
+    ledger.complete(done, {"accuracy": 0.5, "latency_ms": 2.0})
+    assert ledger.trial(running).finished == 0
+    assert 0 < ledger.trial(done).started <= ledger.trial(done).finished
+    assert open_ledger(ledger.folder).trials() == ledger.trials()
+
+
+def test_a_violation_without_end_is_written_as_a_number(ledger: Ledger) -> None:
+    number = ask(ledger)
+    ledger.refuse(number, {}, "unknown", {"params<=9": math.inf})
+    assert open_ledger(ledger.folder).study.trials[number].constraints == {"params<=9": 1e300}
+
+
+def test_a_result_without_an_objective_is_not_taken_for_complete(ledger: Ledger) -> None:
+    number = ask(ledger)
+    with pytest.raises(KeyError, match="latency_ms"):
+        ledger.complete(number, {"accuracy": 0.5})
+    assert open_ledger(ledger.folder).trial(number).state == "running"
+
+
+@pytest.mark.parametrize("cut", [1, 7, 40])
+def test_a_journal_cut_anywhere_in_its_last_line_loses_that_line_only(ledger: Ledger, cut: int) -> None:
+    ledger.complete(ask(ledger), {"accuracy": 0.5, "latency_ms": 2.0})
+    last = ask(ledger)
+    ledger.fail(last, "it broke")
+    journal = ledger.folder / "journal.log"
+    content = journal.read_bytes()
+    assert len(content.splitlines()[-1]) > cut
+    journal.write_bytes(content[:-cut])
+    again = open_ledger(ledger.folder)
+    assert [t.state for t in again.trials()] == ["complete", "running"]
+    assert journal.read_bytes() == b"".join(content.splitlines(keepends=True)[:-1])
+    again.fail(last, "it broke again")
+    again.complete(ask(again), {"accuracy": 0.6, "latency_ms": 1.0})
+    assert [t.state for t in open_ledger(ledger.folder).trials()] == ["complete", "failed", "complete"]
+
+
+def test_a_journal_without_a_single_whole_line_holds_no_study(ledger: Ledger) -> None:
+    journal = ledger.folder / "journal.log"
+    journal.write_bytes(journal.read_bytes()[:10])
+    with pytest.raises(RunError, match="the storage holds no study named 'run'"):
+        open_ledger(ledger.folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "JSONDecodeError"),
+        (b'{"name": "ru', "JSONDecodeError"),
+        (b"\xff{}", "UnicodeDecodeError"),
+        (b"[]", "TypeError"),
+        (b"null", "TypeError"),
+        (None, "TypeError: 'NoneType' object is not iterable"),
+    ],
+)
+def test_a_damaged_record_is_named_with_its_damage(ledger: Ledger, content: bytes | None, message: str) -> None:
+    file = ledger.folder / "run.json"
+    if content is None:
+        content = json.dumps({**json.loads(file.read_text()), "objectives": None}).encode()
+    file.write_bytes(content)
+    with pytest.raises(RunError, match=f"run.json: is damaged: {message}"):
+        read_record(ledger.folder)
+
+
+@pytest.mark.parametrize("name", [f.name for f in fields(RunRecord)])
+def test_a_record_that_lacks_a_field_says_which(ledger: Ledger, name: str) -> None:
+    file = ledger.folder / "run.json"
+    values = json.loads(file.read_text())
+    del values[name]
+    file.write_text(json.dumps(values))
+    with pytest.raises(RunError, match=f"is damaged: KeyError: '{name}'"):
+        read_record(ledger.folder)
+
+
+def test_the_record_has_its_terms_as_values(ledger: Ledger) -> None:
+    record = read_record(ledger.folder)
+    assert record == RECORD
+    assert record.parsed_objectives == (Objective("accuracy"), Objective("latency_ms"))
+    assert record.parsed_limits == (Limit("params", "<=", 9.0),)
+    assert [d.name for d in ledger.study.directions] == ["MAXIMIZE", "MINIMIZE"]
+
+
+def test_a_second_writer_is_refused_and_the_lock_goes_with_the_first(tmp_path: Path) -> None:
+    refused = pytest.raises(RunError, match=r"another process is writing to this run\.\nWait for it")
+    with writing(tmp_path), refused, writing(tmp_path):
+        pytest.fail("both wrote")
+    with pytest.raises(ZeroDivisionError), writing(tmp_path):
+        _ = 1 / 0
+    with writing(tmp_path):
+        pass
+
+
+def test_discarding_keeps_what_describes_a_trial(ledger: Ledger) -> None:
+    folder = ledger.trial_folder(3)
+    draft = folder.with_name("3.part")
+    for made in (folder, draft):
+        made.mkdir(parents=True)
+        for name in ("weights.safetensors", "model.onnx", "notes.json"):
+            (made / name).touch()
+    ledger.discard_weights(3)
+    ledger.discard_draft(3)
+    assert [f.name for f in folder.iterdir()] == ["notes.json"]
+    assert not draft.exists()
+    ledger.discard_weights(99)
+    ledger.discard_draft(99)
+
+
+def test_a_json_file_is_replaced_whole(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    write_json(file, {"a": "ä"})
+    with pytest.raises(TypeError):
+        write_json(file, {"a": object()})
+    assert json.loads(file.read_text(encoding="utf-8")) == {"a": "ä"}
+    write_json(file, {"b": 1})
+    assert [f.name for f in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_folder_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder, name in ((old, "a"), (new, "b")):
+        folder.mkdir()
+        (folder / name).touch()
+    replace_folder(new, old)
+    assert [f.name for f in old.iterdir()] == ["b"]
+    assert not new.exists()
+    replace_folder(old, new)
+    assert [f.name for f in new.iterdir()] == ["b"]
+
+
+def test_models_are_listed_by_name_with_all_they_hold(ledger: Ledger) -> None:
+    def model(name: str, **more: Any) -> Model:
+        folder = ledger.folder / "models" / name
+        folder.mkdir(parents=True)
+        made = Model(name, 4, "compressed", ("prune50", "int8"), "4-refined", {"x": None}, {"accuracy": 0.5}, folder)
+        made = replace(made, **more)
+        write_model(folder, made)
+        return made
+
+    later, earlier = model("4-refined-prune50-int8"), model("4-refined", stage="refined", passes=(), parent=None)
+    assert open_ledger(ledger.folder).models() == [earlier, later]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nas.errors import ObjectiveError
-from nas.objective import Limit, minimised, parse_limit, parse_objective
+from nas.objective import METRICS, Limit, minimised, parse_limit, parse_objective
 
 
 def test_directions_turn_here() -> None:
@@ -49,3 +52,57 @@ def test_limits_that_cannot_be_read(text: str, message: str) -> None:
 def test_unknown_objective() -> None:
     with pytest.raises(ObjectiveError, match="unknown objective 'acuracy'; known: accuracy, .*Did you mean 'accuracy'"):
         parse_objective("acuracy")
+
+
+@pytest.mark.parametrize(("name", "direction"), [(m.name, m.direction) for m in METRICS.values()])
+def test_every_metric_is_an_objective_whose_better_values_are_smaller_when_minimised(name: str, direction: str) -> None:
+    objective = parse_objective(name)
+    assert objective.direction == direction == ("maximize" if name == "accuracy" else "minimize")
+    worse, better = (0.1, 0.9) if direction == "maximize" else (0.9, 0.1)
+    assert minimised([objective], {name: better}) < minimised([objective], {name: worse})
+
+
+def test_minimised_keeps_the_order_of_the_objectives() -> None:
+    metrics = {"params": 7, "accuracy": 0.5, "macs": 3}
+    assert minimised([parse_objective(n) for n in ("macs", "accuracy", "params")], metrics) == (3.0, -0.5, 7.0)
+    assert minimised([], metrics) == ()
+
+
+@given(
+    st.sampled_from(sorted(METRICS)), st.sampled_from(["<=", ">="]), st.floats(allow_nan=False, allow_infinity=False)
+)
+def test_every_limit_is_read_back_as_it_was_written(metric: str, operator: str, bound: float) -> None:
+    limit = parse_limit(f"{metric}{operator}{bound!r}")
+    assert (limit.metric, limit.operator, limit.bound) == (metric, operator, bound)
+    assert parse_limit(str(limit)) == limit
+
+
+@given(st.floats(-10, 10), st.floats(-10, 10))
+def test_a_limit_is_violated_by_how_far_it_is_missed(value: float, bound: float) -> None:
+    upper, lower = (Limit("macs", operator, bound).violation({"macs": value}) for operator in ("<=", ">="))
+    assert upper == max(0.0, value - bound)
+    assert lower == max(0.0, bound - value)
+
+
+def test_an_infinite_value_breaks_an_upper_limit_only() -> None:
+    assert Limit("macs", "<=", 1.0).violation({"macs": math.inf}) == math.inf
+    assert Limit("macs", ">=", 1.0).violation({"macs": math.inf}) == 0
+
+
+@pytest.mark.parametrize("text", ["", "latency_ms", "latency_ms<=", "<=2", "latency_ms<2", "latency_ms==2"])
+@pytest.mark.parametrize("tail", ["", " "])
+def test_other_forms_are_no_limits(text: str, tail: str) -> None:
+    with pytest.raises(ObjectiveError, match=re.escape(f"limit {text + tail!r}: expected METRIC<=NUMBER or METRIC>=")):
+        parse_limit(text + tail)
+
+
+@pytest.mark.parametrize("bound", ["inf", "-inf", "nan", "1e999", "2 ms", "0x10"])
+def test_a_bound_is_a_finite_number(bound: str) -> None:
+    with pytest.raises(ObjectiveError, match=re.escape(f"limit 'macs<={bound}': expected METRIC<=NUMBER")):
+        parse_limit(f"macs<={bound}")
+
+
+def test_what_resembles_nothing_gets_no_suggestion() -> None:
+    with pytest.raises(ObjectiveError, match="unknown objective 'zzz'; known: accuracy, .*[.]$") as caught:
+        parse_objective("zzz")
+    assert "Did you mean" not in str(caught.value)

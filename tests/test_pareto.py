@@ -113,3 +113,122 @@ def test_knee_of_one_point_and_of_flat_objectives() -> None:
     assert knee(np.array([[3.0, 4.0, 5.0]])) == 0
     assert knee(np.array([[1.0, 2.0], [1.0, 2.0]])) == 0
     assert knee(np.array([[2.0, 1.0], [1.0, 2.0]])) == 1
+
+
+HOLED = st.tuples(st.integers(1, 10), st.integers(1, 4)).flatmap(
+    lambda shape: arrays(float, shape, elements=st.one_of(GRID, st.just(np.nan)))
+)
+
+
+@quick
+@given(HOLED)
+def test_members_do_not_dominate_each_other_and_dominate_all_others(points: np.ndarray) -> None:
+    mask = front(points)
+    members, complete = points[mask], ~np.isnan(points).any(axis=1)
+    assert not any(dominates(a, b) for a in members for b in members)
+    assert all(any(dominates(a, p) for a in members) for p in points[complete & ~mask])
+    assert mask.any() == complete.any()
+    assert not (mask & ~complete).any()
+
+
+@quick
+@given(HOLED)
+def test_rows_with_a_hole_change_nothing(points: np.ndarray) -> None:
+    complete = ~np.isnan(points).any(axis=1)
+    assert list(front(points)[complete]) == list(front(points[complete]))
+    assert list(ranks(points)[complete]) == list(ranks(points[complete]))
+    last = ranks(points)[~complete]
+    assert (last == (ranks(points)[complete].max() + 1 if complete.any() else 0)).all()
+    reference = np.full(points.shape[1], 7.0)
+    assert hypervolume(points, reference) == hypervolume(points[complete], reference)
+    assert hypervolume_share(points) == hypervolume_share(points[complete])
+    assert hypervolume_share(points, among=points[complete]) == hypervolume_share(points)
+
+
+@quick
+@given(POINTS, st.floats(0, 3))
+def test_a_noisy_front_is_what_nobody_dominates_by_more_than_the_noise(points: np.ndarray, width: float) -> None:
+    def clearly(a: np.ndarray, b: np.ndarray) -> bool:
+        return bool((a <= b).all() and (b - a > 2 * width).any())
+
+    expected = [not any(clearly(q, p) for q in points) for p in points]
+    assert list(front(points, np.full(points.shape, width))) == expected
+
+
+@quick
+@given(POINTS)
+def test_noise_in_one_row_counts_for_its_rivals_too(points: np.ndarray) -> None:
+    noise = np.zeros(points.shape)
+    noise[0] = 10.0
+    mask = front(points, noise)
+    assert mask[0]
+    alone = front(points[1:]) if len(points) > 1 else np.zeros(0, dtype=bool)
+    assert list(mask[1:]) == list(alone)
+
+
+@quick
+@given(st.integers(1, 4).flatmap(lambda m: arrays(float, st.tuples(st.integers(1, 6), st.just(m)), elements=GRID)))
+def test_hypervolume_by_inclusion_and_exclusion(points: np.ndarray) -> None:
+    reference = np.full(points.shape[1], 5.0)
+    total = 0.0
+    for size in range(1, len(points) + 1):
+        for some in itertools.combinations(points, size):
+            total -= (-1) ** size * float(np.maximum(reference - np.max(some, axis=0), 0).prod())
+    assert hypervolume(points, reference) == pytest.approx(total)
+
+
+@pytest.mark.parametrize("m", [2, 3, 4])
+def test_hypervolume_of_uneven_points_by_monte_carlo(m: int) -> None:
+    rng = np.random.default_rng(m)
+    points, samples = rng.random((12, m)), rng.random((40_000, m))
+    hit = (points[:, None, :] <= samples[None]).all(axis=2).any(axis=0).mean()
+    assert hypervolume(points, np.ones(m)) == pytest.approx(hit, abs=0.01)
+
+
+@quick
+@given(POINTS)
+def test_a_dominated_point_adds_nothing_and_a_dominating_one_something(points: np.ndarray) -> None:
+    reference = np.full(points.shape[1], 7.0)
+    before = hypervolume(points, reference)
+    assert hypervolume(np.vstack([points, points[:1] + 0.5]), reference) == pytest.approx(before)
+    assert hypervolume(np.vstack([points, points.min(axis=0) - 1]), reference) > before + 0.9
+
+
+@quick
+@given(POINTS)
+def test_crowding_is_infinite_at_the_extremes(points: np.ndarray) -> None:
+    distance = crowding(points)
+    assert (distance >= 0).all()
+    for column in points.T:
+        assert np.isinf(distance[column == column.min()]).any()
+        assert np.isinf(distance[column == column.max()]).any()
+    assert np.isinf(distance).sum() <= 2 * points.shape[1]
+
+
+def test_crowding_adds_the_scaled_gaps_of_all_objectives() -> None:
+    points = np.array([[0.0, 10.0], [1.0, 6.0], [3.0, 5.0], [4.0, 0.0]])
+    assert list(crowding(points)) == [np.inf, 3 / 4 + 5 / 10, 3 / 4 + 6 / 10, np.inf]
+    assert list(crowding(points[[2, 0, 3, 1]])) == list(crowding(points)[[2, 0, 3, 1]])
+
+
+def test_the_share_of_an_objective_without_spread_counts_as_met() -> None:
+    among = np.array([[1.0, 5.0], [1.0, 7.0]])
+    assert hypervolume_share(among[:1], among=among) == 1.0
+    assert hypervolume_share(among[1:], among=among) == 0.0
+    assert hypervolume_share(np.array([[np.nan, 5.0]]), among=among) == 0.0
+    assert hypervolume_share(np.array([[1.0, 6.0]]), among=among) == 0.5
+
+
+def test_points_beyond_the_reference_add_nothing() -> None:
+    assert hypervolume(np.array([[1.0, 9.0], [2.0, 2.0]]), np.array([2.0, 3.0])) == 0.0
+    assert hypervolume(np.array([[1.0, 9.0], [1.0, 2.0]]), np.array([2.0, 3.0])) == 1.0
+
+
+@quick
+@given(POINTS)
+def test_the_knee_is_on_the_front(points: np.ndarray) -> None:
+    members = points[front(points)]
+    low, high = members.min(axis=0), members.max(axis=0)
+    scaled = (members - low) / np.where(high > low, high - low, 1.0)
+    distances = np.linalg.norm(scaled, axis=1)
+    assert distances[knee(members)] == pytest.approx(distances.min())

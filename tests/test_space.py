@@ -259,3 +259,119 @@ def test_ready_spaces(name: str) -> None:
     rng = random.Random(0)
     for _ in range(20):
         space.decode(space.mutate(space.sample(rng), rng))
+
+
+@quick
+@given(SPACES)
+def test_every_architecture_of_a_space_travels_and_resolves_to_another_network(space: Space) -> None:
+    networks: list[Any] = []
+    for architecture in space.enumerate():
+        back = Architecture(json.loads(json.dumps(dict(architecture.decisions))))
+        assert back == architecture
+        networks.append(space.decode(back))
+    assert len(networks) == space.size
+
+
+@quick
+@given(SPACES, st.integers(0, 10**6))
+def test_what_is_sampled_or_bred_is_among_the_enumerated(space: Space, seed: int) -> None:
+    rng = random.Random(seed)
+    every = set(space.enumerate())
+    first, second = space.sample(rng), space.sample(rng)
+    assert {first, second, space.crossover(first, second, rng)} <= every
+    if first.decisions:
+        assert space.mutate(first, rng) in every
+
+
+@quick
+@given(SPACES, st.integers(0, 10**6))
+def test_the_same_randomness_breeds_the_same(space: Space, seed: int) -> None:
+    def bred() -> list[str]:
+        rng = random.Random(seed)
+        first, second = space.sample(rng), space.sample(rng)
+        mutants = [space.mutate(first, rng).key] if first.decisions else []
+        return [*mutants, space.crossover(first, second, rng).key]
+
+    assert bred() == bred()
+
+
+@quick
+@given(SPACES)
+def test_the_fingerprint_is_stable_and_knows_every_label(space: Space) -> None:
+    assert Space(space.network).fingerprint == space.fingerprint
+    prints = {Space((space.network, choose(1, last))).fingerprint for last in (2, 3, "2", 2.5, None)}
+    assert len(prints) == 5
+    assert Space(space.network, {"c": bool}).fingerprint != space.fingerprint
+
+
+def test_the_order_of_decisions_does_not_matter_and_their_types_do() -> None:
+    assert Architecture({"a": 1, "b": 2}) == Architecture({"b": 2, "a": 1})
+    keys = {Architecture({"a": label}).key for label in (1, 1.0, "1", True, None, 2)}
+    assert len(keys) == 6
+    assert Architecture({}) != {}
+
+
+def test_a_mutation_reaches_every_other_label_and_keeps_the_rest() -> None:
+    space = Space(A(integer(1, 5), choose("a", "b", "c")))
+    first = Architecture({"x": 3, "y": "b"})
+    mutants = [space.mutate(first, random.Random(seed)) for seed in range(200)]
+    changes = {(p, label) for m in mutants for p, label in m.decisions.items() if label != first.decisions[p]}
+    assert changes == {("x", 1), ("x", 2), ("x", 4), ("x", 5), ("y", "a"), ("y", "c")}
+    assert all(sum(m.decisions[p] != first.decisions[p] for p in first.decisions) == 1 for m in mutants)
+
+
+def test_crossover_takes_from_both_parents() -> None:
+    space = Space(A(choose(1, 2), choose(1, 2)))
+    first, second = Architecture({"x": 1, "y": 1}), Architecture({"x": 2, "y": 2})
+    children = {space.crossover(first, second, random.Random(seed)) for seed in range(50)}
+    assert children == set(space.enumerate())
+
+
+@pytest.mark.parametrize("breed", ["mutate", "crossover"])
+def test_breeding_names_the_constraint_that_refuses(breed: str) -> None:
+    parent = Architecture({"x": 1})
+    space = Space(A(choose(1, 2)), {"fine": lambda _: True, "never": lambda _: False})
+    with pytest.raises(SpaceError, match=r"constraint 'never' refused 1000 of 1000.*\nLoosen the constraint"):
+        if breed == "mutate":
+            space.mutate(parent, random.Random(0))
+        else:
+            space.crossover(parent, parent, random.Random(0))
+
+
+def test_a_trial_that_proposes_what_a_constraint_refuses_is_told_which() -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    with pytest.raises(SpaceError, match="trial 0: constraint 'never' refuses the proposed architecture"):
+        Space(A(choose(1, 2)), {"never": lambda _: False}).ask(study.ask())
+
+
+def test_the_first_constraint_that_refuses_is_named() -> None:
+    space = Space(A(1), {"yes": lambda _: True, "first": lambda _: False, "second": lambda _: False})
+    assert space.refused_by(A(1)) == "first"
+    assert Space(A(1), {"yes": lambda _: True}).refused_by(A(1)) is None
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        ({"a.b": choose(1, 2), "a": {"b": choose(1, 2)}}, "'a.b': a part's name cannot contain a dot"),
+        ([{"tie:t": choose(1, 2)}], "'tie:t': a part's name cannot contain a dot or begin with 'tie:'"),
+        (choose(network=choose(1, 2), other=3), "the label 'network' is the outermost choice's own path"),
+        (choose(network=repeat(1, 1, 2), other=3), "the label 'network' is the outermost choice's own path"),
+    ],
+)
+def test_two_decisions_cannot_share_a_path(network: Any, message: str) -> None:
+    with pytest.raises(SpaceError, match=message):
+        Space(network)
+
+
+@pytest.mark.parametrize(
+    "network", [choose(network=choose(1, 2)), choose(network=A(choose(1, 2)), other=3), A(choose(network=choose(1, 2)))]
+)
+def test_the_word_network_is_free_where_no_path_is_shared(network: Any) -> None:
+    space = Space(network)
+    assert len({space.decode(a) for a in space.enumerate()}) == space.size
+
+
+def test_a_choice_and_an_integer_cannot_be_tied() -> None:
+    with pytest.raises(SpaceError, match=r"tie 't': choose\(\) and integer\(\) cannot be tied to each other"):
+        Space(choose(p=[choose(1, 2, tie="t")], q=[integer(1, 2, tie="t")]))
