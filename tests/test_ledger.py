@@ -89,20 +89,13 @@ def test_a_line_that_a_killed_writer_left_unfinished_is_cut_off(ledger: Ledger) 
 
 
 def test_only_one_process_writes(tmp_path: Path) -> None:
-    code = (
-        f"from pathlib import Path\nfrom nas.ledger import writing\nwith writing(Path({str(tmp_path)!r})):\n    input()"
-    )
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as other:
-        while not (tmp_path / "lock").exists() and other.poll() is None:
-            pass
-        for _ in range(200):
-            try:
-                with writing(tmp_path):
-                    pass
-            except RunError as error:
-                assert "another process is writing to this run" in str(error)
-                break
-        else:
+    hold = "with nas.ledger.writing(pathlib.Path(sys.argv[1])):\n    print('held')\n    input()"
+    code = f"import sys, pathlib, nas.ledger\n{hold}"
+    line = [sys.executable, "-u", "-c", code, str(tmp_path)]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(RunError, match="another process is writing to this run"), writing(tmp_path):
             pytest.fail("both wrote")
         other.kill()
     with writing(tmp_path):
