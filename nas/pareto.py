@@ -30,15 +30,14 @@ def front(points: Points, noise: Points | None = None) -> NDArray[np.bool_]:
             better = points[i] - points > np.maximum(noise, 0) + noise[i]
             mask[i] = not ((points <= points[i]).all(axis=1) & better.any(axis=1)).any()
         return mask
-    order = np.flatnonzero(mask)
-    order = order[np.lexsort(points[order].T[::-1])]
-    kept = np.empty((0, points.shape[1] if points.ndim == 2 else 0))
-    for i in order:
-        p = points[i]
-        if len(kept) and ((kept <= p).all(axis=1) & (kept < p).any(axis=1)).any():
-            mask[i] = False
-        else:
-            kept = np.vstack([kept, p])
+    left = np.flatnonzero(mask)
+    left = left[np.lexsort(points[left].T[::-1])] if len(left) else left
+    mask[:] = False
+    while len(left):  # what dominates a point is sorted before it: the first one left is on the front
+        first = points[left[0]]
+        mask[left[0]] = True
+        rest = points[left[1:]]
+        left = left[1:][~((first <= rest).all(axis=1) & (first < rest).any(axis=1))]
     return mask
 
 
@@ -87,13 +86,13 @@ def hypervolume(points: Points, reference: Points) -> float:
     inside = points[(points < reference).all(axis=1)] if len(points) else points
     if not len(inside):
         return 0.0
-    inside = inside[front(inside)]
     if inside.shape[1] == 1:
         return float(reference[0] - inside.min())
     if inside.shape[1] == 2:
         ordered = inside[np.lexsort((inside[:, 1], inside[:, 0]))]
         depths = np.concatenate([[reference[1]], np.minimum.accumulate(ordered[:, 1])])
         return float(((reference[0] - ordered[:, 0]) * np.maximum(depths[:-1] - ordered[:, 1], 0)).sum())
+    inside = inside[front(inside)]
     ordered = inside[np.argsort(inside[:, -1], kind="stable")]
     levels = np.append(ordered[:, -1], reference[-1])
     slabs = np.diff(levels)
@@ -129,7 +128,8 @@ def knee(points: Points) -> int:
     """Find the point nearest to the ideal one, after scaling each objective to the front's range.
 
     This is the compromise solution of Yu (1973) with the Euclidean norm; unlike the distance to the line between the
-    extremes it is defined for any number of objectives and for concave fronts. Ties go to the best first objective.
+    extremes it is defined for any number of objectives and for concave fronts. Ties go to the best first objective,
+    then second, and so on.
 
     Args:
         points: `(n, m)`, a front of at least one point.
@@ -140,4 +140,4 @@ def knee(points: Points) -> int:
     low, high = points.min(axis=0), points.max(axis=0)
     scaled = (points - low) / np.where(high > low, high - low, 1.0)
     distances = np.linalg.norm(scaled, axis=1).round(12)
-    return int(np.lexsort((scaled[:, 0], distances))[0])
+    return int(np.lexsort((*scaled.T[::-1], distances))[0])

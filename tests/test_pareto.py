@@ -109,6 +109,14 @@ def test_nothing_in_nothing_out() -> None:
         knee(empty)
 
 
+@quick
+@given(POINTS)
+def test_the_knee_is_the_same_point_in_any_order(points: np.ndarray) -> None:
+    members = points[front(points)]
+    turned = members[::-1]
+    assert list(turned[knee(turned)]) == list(members[knee(members)])
+
+
 def test_knee_of_one_point_and_of_flat_objectives() -> None:
     assert knee(np.array([[3.0, 4.0, 5.0]])) == 0
     assert knee(np.array([[1.0, 2.0], [1.0, 2.0]])) == 0

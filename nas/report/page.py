@@ -16,8 +16,27 @@ from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from nas.ledger import Model, Trial
-from nas.report.plots import AXES, COLOURS, scaled, staircase
-from nas.report.view import RunView, name_of
+from nas.report.plots import AXES, COLOURS, LABELS, is_wide, latency_bars, run_colour, scaled, staircase
+from nas.report.view import RunView, differences, hypervolumes, is_number, labels_of, measured, name_of
+
+REASONS = 20
+"""How many kinds of failure the page lists."""
+
+NUMBERS = {
+    "accuracy": ("validation accuracy", ".4f"),
+    "accuracy_mean": ("its mean over seeds", ".4f"),
+    "accuracy_std": ("its deviation", ".4f"),
+    "test_accuracy": ("test accuracy", ".4f"),
+    "latency_ms": ("latency, ms", ".4f"),
+    "p50_ms": ("latency p50, ms", ".4f"),
+    "p95_ms": ("latency p95, ms", ".4f"),
+    "size_bytes": ("size, bytes", ",.0f"),
+    "params": ("parameters", ",.0f"),
+    "macs": ("MACs", ",.0f"),
+}
+"""What is said of a metric at a point: its name and the format of its number."""
+
+FONT = {"family": "system-ui, sans-serif", "size": 13, "color": "#1c1c1e"}
 
 
 def write_page(runs: Sequence[RunView], to: Path) -> None:
@@ -32,19 +51,21 @@ def write_page(runs: Sequence[RunView], to: Path) -> None:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("nas.report", "."), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    figures = [_front_figure(runs, metric) for metric in AXES] + [_hypervolume_figure(runs)]
+    curves = hypervolumes(runs)
+    figures = {f"figure-{metric}": _front_figure(runs, metric) for metric in AXES}
+    if any(curves):
+        figures["figure-hypervolume"] = _hypervolume_figure(labels_of(runs), curves)
     page = environment.get_template("page.html.j2").render(
+        number=_number,
         name_of=name_of,
         runs=runs,
-        figures=[_safe_json(figure.to_plotly_json()) for figure in figures],
+        labels=labels_of(runs),
+        differences=differences(runs),
+        figures={name: _safe_json(figure.to_plotly_json()) for name, figure in figures.items()},
         plotly=Markup(get_plotlyjs()),  # noqa: S704 - Plotly's own script, not user data
         states=[Counter(trial.state for trial in run.trials) for run in runs],
-        reasons=[
-            Counter((t.state, _kind(t.reason)) for t in run.trials if t.state in ("failed", "infeasible")).most_common(
-                20
-            )
-            for run in runs
-        ],
+        reasons=[_reasons(run) for run in runs],
+        listed=REASONS,
     )
     temporary = to.with_name(to.name + ".part")
     temporary.write_text(page, encoding="utf-8")
@@ -54,87 +75,109 @@ def write_page(runs: Sequence[RunView], to: Path) -> None:
 def _front_figure(runs: Sequence[RunView], metric: str) -> go.Figure:
     figure = go.Figure()
     if len(runs) > 1:
-        for run in runs:
-            _add(figure, run.front, metric, run.record.name, None)
+        shown = [item for run in runs for item in run.front]
+        for i, (run, label) in enumerate(zip(runs, labels_of(runs), strict=True)):
+            _stage(figure, run.front, metric, label, run_colour(i))
     else:
         run = runs[0]
         complete = [trial for trial in run.trials if trial.state == "complete"]
-        _add(figure, complete, metric, "searched (few epochs)", COLOURS["trials"], line=False)
-        _add(figure, run.refined, metric, "refined, 32 bits", COLOURS["refined"])
-        _add(figure, run.compressed, metric, "compressed", COLOURS["compressed"])
+        shown = [*complete, *run.models]
+        _points(figure, complete, metric, LABELS["trials"], COLOURS["trials"])
+        _line(figure, run.search_front, metric, LABELS["search front"], COLOURS["search front"], alone=True)
+        _stage(figure, run.refined, metric, LABELS["refined"], COLOURS["refined"], "square")
+        _stage(figure, run.compressed, metric, LABELS["compressed"], COLOURS["compressed"])
         if run.knee is not None:
-            _add(figure, [run.knee], metric, "knee of the front", COLOURS["knee"], line=False, ring=True)
-    figure.update_layout(
-        xaxis_title=AXES[metric],
-        yaxis_title="validation accuracy",
-        xaxis={"type": "log", "tickvals": _ticks(runs, metric)},
-        template="plotly_white",
-        margin={"l": 60, "r": 10, "t": 10, "b": 50},
-        legend={"orientation": "h", "y": -0.2},
-        hoverlabel={"align": "left"},
-        height=430,
-    )
-    return figure
+            _points(figure, [run.knee], metric, f"knee: {name_of(run.knee)}", COLOURS["knee"], "circle-open", size=18)
+    costs = [scaled(item, metric) for item in measured(shown, metric, "accuracy")]
+    axis = {"type": "log", "tickvals": _ticks(costs)} if is_wide(costs) else {"type": "linear"}
+    _lay_out(figure, AXES[metric], "validation accuracy", height=460)
+    return figure.update_layout(xaxis=axis, legend={"orientation": "h", "y": -0.2}, showlegend=True)
 
 
-def _add(
+def _stage(
+    figure: go.Figure, items: Sequence[Trial | Model], metric: str, name: str, colour: str, symbol: str = "circle"
+) -> None:
+    _bars(figure, items, metric, name, colour)
+    _line(figure, items, metric, name, colour)
+    _points(figure, items, metric, name, colour, symbol)
+
+
+def _points(
     figure: go.Figure,
     items: Sequence[Trial | Model],
     metric: str,
     name: str,
-    colour: str | None,
-    line: bool = True,
-    ring: bool = False,
+    colour: str,
+    symbol: str = "circle",
+    size: int = 8,
 ) -> None:
-    known = [item for item in items if metric in item.metrics and "accuracy" in item.metrics]
+    known = measured(items, metric, "accuracy")
     if not known:
         return
-    marker: dict[str, Any] = {"size": 18 if ring else 8, "symbol": "circle-open" if ring else "circle"}
-    if colour:
-        marker["color"] = colour
     figure.add_scatter(
         x=[scaled(item, metric) for item in known],
         y=[item.metrics["accuracy"] for item in known],
         mode="markers",
         name=str(escape(name)),
         legendgroup=name,
-        marker=marker,
+        marker={"size": size, "symbol": symbol, "color": colour},
         hovertext=[_hover(item) for item in known],
         hoverinfo="text",
     )
-    several = [item for item in known if "accuracy_mean" in item.metrics and not ring]
-    if several:
+
+
+def _line(
+    figure: go.Figure, items: Sequence[Trial | Model], metric: str, name: str, colour: str, alone: bool = False
+) -> None:
+    """The staircase through a stage; dashed and with its own legend entry when it stands `alone`."""
+    steps = staircase(items, metric)
+    if not steps:
+        return
+    figure.add_scatter(
+        x=[scaled(item, metric) for item in steps],
+        y=[item.metrics["accuracy"] for item in steps],
+        mode="lines",
+        line={"shape": "hv", "width": 1.5, "color": colour, "dash": "dash" if alone else "solid"},
+        name=str(escape(name)),
+        legendgroup=name,
+        showlegend=alone,
+        hoverinfo="skip",
+    )
+
+
+def _bars(figure: go.Figure, items: Sequence[Trial | Model], metric: str, name: str, colour: str) -> None:
+    """The spread of accuracy over seeds around its mean, and the noise of latency."""
+    still: dict[str, Any] = {"mode": "markers", "marker": {"opacity": 0}, "showlegend": False, "hoverinfo": "skip"}
+    bar: dict[str, Any] = {"thickness": 1, "color": colour}
+    if several := measured(items, metric, "accuracy_mean", "accuracy_std"):
         figure.add_scatter(
             x=[scaled(item, metric) for item in several],
             y=[item.metrics["accuracy_mean"] for item in several],
-            error_y={"array": [item.metrics["accuracy_std"] for item in several], "thickness": 1, "color": colour},
-            mode="markers",
-            marker={"opacity": 0},
+            error_y={**bar, "array": [item.metrics["accuracy_std"] for item in several], "width": 3},
             legendgroup=name,
-            showlegend=False,
-            hoverinfo="skip",
+            **still,
         )
-    if line:
-        steps = staircase(known, metric)
+    noisy, below, above = latency_bars(items)
+    if metric == "latency_ms" and noisy:
         figure.add_scatter(
-            x=[scaled(item, metric) for item in steps],
-            y=[item.metrics["accuracy"] for item in steps],
-            mode="lines",
-            line={"shape": "hv", "width": 1.5, **({"color": colour} if colour else {})},
+            x=[item.metrics["latency_ms"] for item in noisy],
+            y=[item.metrics["accuracy"] for item in noisy],
+            error_x={**bar, "array": above, "arrayminus": below, "width": 0},
             legendgroup=name,
-            showlegend=False,
-            hoverinfo="skip",
+            **still,
         )
 
 
-def _ticks(runs: Sequence[RunView], metric: str) -> list[float]:
-    """Round values (1, 2, 5 times a power of ten) over the range of an axis."""
-    items = [item for run in runs for item in (*run.trials, *run.models) if metric in item.metrics]
-    if not items:
-        return []
-    low, high = (edge(scaled(item, metric) for item in items) for edge in (min, max))
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    return [step * 10.0**power for power in powers for step in (1, 2, 5)]
+def _ticks(costs: Sequence[float]) -> list[float]:
+    """Round values (1, 2, 5 times a power of ten) over the range of a logarithmic axis."""
+    powers = range(math.floor(math.log10(min(costs))), math.ceil(math.log10(max(costs))) + 1)
+    return [float(f"{step}e{power}") for power in powers for step in (1, 2, 5)]
+
+
+def _reasons(run: RunView) -> list[tuple[tuple[str, str], int]]:
+    """State and kind of reason of the trials without a result, with their number, the most frequent first."""
+    lost = [trial for trial in run.trials if trial.state in ("failed", "infeasible")]
+    return Counter((trial.state, _kind(trial.reason)) for trial in lost).most_common()
 
 
 def _kind(reason: str) -> str:
@@ -144,35 +187,41 @@ def _kind(reason: str) -> str:
 
 def _hover(item: Trial | Model) -> str:
     """The text at a point, as Plotly's HTML: name, numbers, architecture."""
-    metrics = item.metrics
-    numbers = [
-        f"{name} {metrics[name]:.4g}"
-        for name in ("accuracy", "test_accuracy", "latency_ms", "size_bytes", "params", "macs")
-        if isinstance(metrics.get(name), int | float)
-    ]
+    numbers = [f"{said} <b>{text}</b>" for key, (said, _) in NUMBERS.items() if (text := _number(item, key))]
     decisions = [f"{escape(path)} = {escape(str(label))}" for path, label in item.decisions.items()]
-    return "<br>".join([f"<b>{escape(name_of(item))}</b>", ", ".join(numbers), *decisions])
+    return "<br>".join([f"<b>{escape(name_of(item))}</b>", *numbers, "", *decisions])
 
 
-def _hypervolume_figure(runs: Sequence[RunView]) -> go.Figure:
+def _number(item: Trial | Model, metric: str) -> str:
+    """A metric as text; nothing where it was not measured."""
+    value = item.metrics.get(metric)
+    return format(value, NUMBERS[metric][1]) if is_number(value) else ""
+
+
+def _hypervolume_figure(labels: Sequence[str], curves: Sequence[Sequence[float]]) -> go.Figure:
     figure = go.Figure()
-    for run in runs:
+    for i, (label, curve) in enumerate(zip(labels, curves, strict=True)):
         figure.add_scatter(
-            x=list(range(1, len(run.hypervolume) + 1)),
-            y=list(run.hypervolume),
-            mode="lines",
-            line={"shape": "hv"},
-            name=str(escape(run.record.name)),
+            x=list(range(1, len(curve) + 1)),
+            y=list(curve),
+            mode="lines+markers" if len(curve) == 1 else "lines",
+            line={"shape": "hv", "color": run_colour(i)},
+            name=str(escape(label)),
         )
+    _lay_out(figure, "complete trials", "dominated share", height=320)
+    return figure.update_layout(showlegend=len(labels) > 1, yaxis={"range": [0, 1.03]})
+
+
+def _lay_out(figure: go.Figure, x: str, y: str, height: int) -> None:
     figure.update_layout(
-        xaxis_title="complete trials",
-        yaxis_title="dominated share",
+        xaxis_title=x,
+        yaxis_title=y,
         template="plotly_white",
+        font=FONT,
         margin={"l": 60, "r": 10, "t": 10, "b": 50},
-        height=320,
-        showlegend=len(runs) > 1,
+        hoverlabel={"align": "left", "bgcolor": "white", "bordercolor": "#b8b8b8", "font": {"size": 12}},
+        height=height,
     )
-    return figure
 
 
 def _safe_json(values: Any) -> Markup:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,12 +14,35 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from nas.ledger import Model, Trial
 from nas.pareto import front
-from nas.report.view import RunView
+from nas.report.view import RunView, labels_of, measured, name_of
 
-COLOURS = {"trials": "#b8b8b8", "refined": "#0072b2", "compressed": "#d55e00", "knee": "#000000"}
+COLOURS = {
+    "trials": "#b8b8b8",
+    "search front": "#7a7a7a",
+    "refined": "#0072b2",
+    "compressed": "#d55e00",
+    "knee": "#000000",
+}
 """One colour a stage, told apart by colour-blind readers too (Okabe & Ito)."""
 
+RUN_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+"""One colour a run where runs are compared; they begin again after six."""
+
 AXES = {"latency_ms": "latency on the target (ms)", "size_bytes": "size of the file (KiB)"}
+
+LABELS = {
+    "trials": "searched (few epochs)",
+    "search front": "front of the search",
+    "refined": "refined, 32 bits",
+    "compressed": "compressed",
+}
+
+
+@dataclass(frozen=True)
+class _Style:
+    colour: str
+    label: str
+    marker: str = "o"
 
 
 def plot_front(run: RunView, to: Path) -> None:
@@ -27,36 +52,33 @@ def plot_front(run: RunView, to: Path) -> None:
         run: From `view`.
         to: A PNG file.
     """
-    figure = Figure(figsize=(11, 4.6), dpi=150, layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
+    figure, panels = _panels()
     for axes, metric in zip(panels, AXES, strict=True):
         _draw(axes, run, metric)
-    panels[0].set_ylabel("validation accuracy")
-    handles, labels = panels[0].get_legend_handles_labels()
-    if handles:
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(handles), frameon=False)
-    figure.suptitle(f"{run.record.name}: task {run.record.task}, {len(run.trials)} trials, {len(run.models)} models")
-    temporary = to.with_name(f"{to.name}.part")
-    figure.savefig(temporary, format="png")
-    temporary.replace(to)
+    complete = sum(trial.state == "complete" for trial in run.trials)
+    title = f"{run.record.name}: task {run.record.task}, {complete} complete trials, {len(run.models)} models"
+    figure.suptitle(title if len(title) < 110 else f"{title[:109]}…", parse_math=False)
+    _save(figure, panels, to)
 
 
 def plot_comparison(runs: Sequence[RunView], to: Path) -> None:
-    """Draw the final fronts of several runs into one picture."""
-    figure = Figure(figsize=(11, 4.6), dpi=150, layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
+    """Draw the final fronts of several runs into one picture.
+
+    Args:
+        runs: From `view`.
+        to: A PNG file.
+    """
+    figure, panels = _panels()
     for axes, metric in zip(panels, AXES, strict=True):
-        for run in runs:
-            _line(axes, run.front, metric, None, run.record.name)
-        _label(axes, metric, [item for run in runs for item in run.front])
-    panels[0].set_ylabel("validation accuracy")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(runs), frameon=False)
-    figure.savefig(to, format="png")
+        for i, (run, label) in enumerate(zip(runs, labels_of(runs), strict=True)):
+            _stage(axes, run.front, metric, _Style(run_colour(i), label, "osD^vP"[i % 6]))
+        _frame(axes, metric, [item for run in runs for item in run.front])
+    _save(figure, panels, to)
 
 
 def staircase(items: Sequence[Trial | Model], metric: str) -> list[Trial | Model]:
     """The items that are non-dominated in accuracy and one cost, in order of the cost: the line of a picture."""
-    known = [item for item in items if metric in item.metrics and "accuracy" in item.metrics]
+    known = measured(items, metric, "accuracy")
     mask = front(np.array([[i.metrics[metric], -i.metrics["accuracy"]] for i in known]).reshape(-1, 2))
     return sorted((i for i, kept in zip(known, mask, strict=True) if kept), key=lambda i: i.metrics[metric])
 
@@ -66,76 +88,102 @@ def scaled(item: Trial | Model, metric: str) -> float:
     return item.metrics[metric] / 1024 if metric == "size_bytes" else item.metrics[metric]
 
 
-def _draw(axes: Axes, run: RunView, metric: str) -> None:
-    trials = [t for t in run.trials if t.state == "complete" and metric in t.metrics]
-    axes.scatter(
-        [scaled(t, metric) for t in trials],
-        [t.metrics["accuracy"] for t in trials],
-        s=22,
-        color=COLOURS["trials"],
-        label="searched (few epochs)",
-        zorder=1,
-    )
-    _line(axes, run.refined, metric, COLOURS["refined"], "refined, 32 bits")
-    _line(axes, run.compressed, metric, COLOURS["compressed"], "compressed")
-    if run.knee is not None and metric in run.knee.metrics:
-        axes.scatter(
-            [scaled(run.knee, metric)],
-            [run.knee.metrics["accuracy"]],
-            s=170,
-            facecolors="none",
-            edgecolors=COLOURS["knee"],
-            linewidths=1.6,
-            label="knee of the front",
-            zorder=5,
+def is_wide(costs: Sequence[float]) -> bool:
+    """Whether costs span about a decade or more, so that their axis should be logarithmic."""
+    return bool(costs) and max(costs) > 8 * min(costs) > 0
+
+
+def run_colour(i: int) -> str:
+    """The colour of the run at a place of a comparison."""
+    return RUN_COLOURS[i % len(RUN_COLOURS)]
+
+
+def latency_bars(items: Sequence[Trial | Model]) -> tuple[list[Trial | Model], list[float], list[float]]:
+    """The items whose latency has a noise interval, and how far it reaches below and above, in milliseconds."""
+    known = [item for item in measured(items, "latency_ms", "accuracy") if item.metrics.get("latency_interval_ms")]
+    reach = [(i.metrics["latency_ms"], *i.metrics["latency_interval_ms"]) for i in known]
+    return known, [max(ms - low, 0.0) for ms, low, _ in reach], [max(high - ms, 0.0) for ms, _, high in reach]
+
+
+def _panels() -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(11, 4.6), dpi=150, layout="constrained")
+    panels: list[Axes] = list(figure.subplots(1, 2, sharey=True))
+    panels[0].set_ylabel("validation accuracy")
+    return figure, panels
+
+
+def _save(figure: Figure, panels: Sequence[Axes], to: Path) -> None:
+    entries = {label: h for axes in panels for h, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    if entries:
+        legend = figure.legend(
+            list(entries.values()), list(entries), loc="outside lower center", ncols=min(len(entries), 5), frameon=False
         )
-    _label(axes, metric, [*trials, *run.models])
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+    temporary = to.with_name(f"{to.name}.part")
+    figure.savefig(temporary, format="png")
+    temporary.replace(to)
 
 
-def _line(axes: Axes, items: Sequence[Trial | Model], metric: str, colour: str | None, label: str) -> None:
-    known = [item for item in items if metric in item.metrics]
+def _draw(axes: Axes, run: RunView, metric: str) -> None:
+    trials = measured([t for t in run.trials if t.state == "complete"], metric, "accuracy")
+    if trials:
+        x, y = _places(trials, metric)
+        axes.scatter(x, y, s=20, color=COLOURS["trials"], linewidths=0, label=LABELS["trials"], zorder=1)
+    if steps := staircase(run.search_front, metric):
+        x, y = _places(steps, metric)
+        style: dict[str, Any] = {"color": COLOURS["search front"], "linewidth": 1.1, "linestyle": (0, (4, 2))}
+        axes.step(x, y, where="post", label=LABELS["search front"], zorder=2, **style)
+    _stage(axes, run.refined, metric, _Style(COLOURS["refined"], LABELS["refined"], "s"))
+    _stage(axes, run.compressed, metric, _Style(COLOURS["compressed"], LABELS["compressed"]))
+    if run.knee is not None and measured([run.knee], metric, "accuracy"):
+        x, y = _places([run.knee], metric)
+        ring: dict[str, Any] = {"facecolors": "none", "edgecolors": COLOURS["knee"], "linewidths": 1.5}
+        axes.scatter(x, y, s=170, label=f"knee: {name_of(run.knee)}", zorder=6, **ring)
+    _frame(axes, metric, [*trials, *run.models])
+
+
+def _stage(axes: Axes, items: Sequence[Trial | Model], metric: str, style: _Style) -> None:
+    known = measured(items, metric, "accuracy")
     if not known:
         return
-    (drawn,) = axes.plot(
-        [scaled(i, metric) for i in known],
-        [i.metrics["accuracy"] for i in known],
-        "o",
-        markersize=5,
-        color=colour,
-        alpha=0.85,
-        label=label,
-        zorder=3,
-    )
-    several = [item for item in known if "accuracy_mean" in item.metrics]
-    axes.errorbar(
-        [scaled(i, metric) for i in several],
-        [i.metrics["accuracy_mean"] for i in several],
-        yerr=[i.metrics["accuracy_std"] for i in several],
-        fmt="none",
-        ecolor=drawn.get_color(),
-        elinewidth=1,
-        zorder=2,
-    )
     steps = staircase(known, metric)
-    axes.step(
-        [scaled(i, metric) for i in steps],
-        [i.metrics["accuracy"] for i in steps],
-        where="post",
-        color=drawn.get_color(),
-        linewidth=1.2,
-        zorder=2,
-    )
+    x, y = _places(steps, metric)
+    axes.step(x, y, where="post", color=style.colour, linewidth=1.3, zorder=3)
+    axes.plot(x, y, style.marker, markersize=5.5, color=style.colour, label=style.label, zorder=5)
+    x, y = _places([item for item in known if not any(item is step for step in steps)], metric)
+    axes.plot(x, y, style.marker, markersize=4.5, color=style.colour, alpha=0.4, markeredgewidth=0, zorder=4)
+    _bars(axes, known, metric, style.colour)
 
 
-def _label(axes: Axes, metric: str, items: Sequence[Trial | Model]) -> None:
-    costs = [scaled(item, metric) for item in items if metric in item.metrics]
-    if costs and max(costs) > 8 * min(costs) > 0:
+def _bars(axes: Axes, items: Sequence[Trial | Model], metric: str, colour: str) -> None:
+    """The spread of accuracy over seeds around its mean, and the noise of latency."""
+    bars: dict[str, Any] = {"fmt": "none", "ecolor": colour, "alpha": 0.6, "zorder": 2.5}
+    several = measured(items, metric, "accuracy_mean", "accuracy_std")
+    x = [scaled(item, metric) for item in several]
+    spread = [item.metrics["accuracy_std"] for item in several]
+    axes.errorbar(x, [i.metrics["accuracy_mean"] for i in several], yerr=spread, elinewidth=1, capsize=2, **bars)
+    if metric == "latency_ms":
+        noisy, below, above = latency_bars(items)
+        x, y = _places(noisy, metric)
+        axes.errorbar(x, y, xerr=[below, above], elinewidth=1, **bars)
+
+
+def _places(items: Sequence[Trial | Model], metric: str) -> tuple[list[float], list[float]]:
+    return [scaled(item, metric) for item in items], [item.metrics["accuracy"] for item in items]
+
+
+def _frame(axes: Axes, metric: str, items: Sequence[Trial | Model]) -> None:
+    costs = [scaled(item, metric) for item in measured(items, metric, "accuracy")]
+    if is_wide(costs):
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(AXES[metric])
     axes.grid(alpha=0.25, linewidth=0.6)
+    axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     if not costs:
-        axes.text(0.5, 0.5, "no complete trial yet", transform=axes.transAxes, ha="center", va="center")
+        why = "no complete trial yet" if not items else f"no {metric} and accuracy to show"
+        axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", va="center")

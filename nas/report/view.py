@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
 
 from nas.front import front_of, hypervolume_over_trials, knee_of
 from nas.ledger import Ledger, Model, RunRecord, Trial
-from nas.objective import Objective
+from nas.objective import Objective, minimised
+from nas.pareto import hypervolume_share
+
+Item = TypeVar("Item", Trial, Model, Trial | Model)
 
 
 @dataclass(frozen=True)
@@ -63,3 +71,55 @@ def view(ledger: Ledger) -> RunView:
 def name_of(item: Trial | Model) -> str:
     """What an item is called in pictures and tables."""
     return item.name if isinstance(item, Model) else f"trial {item.number}"
+
+
+def labels_of(runs: Sequence[RunView]) -> list[str]:
+    """What runs are called side by side: their names, numbered where several have the same."""
+    times = Counter(run.record.name for run in runs)
+    seen: Counter[str] = Counter()
+    labels: list[str] = []
+    for run in runs:
+        name = run.record.name
+        seen[name] += 1
+        labels.append(f"{name} ({seen[name]})" if times[name] > 1 else name)
+    return labels
+
+
+def differences(runs: Sequence[RunView]) -> list[str]:
+    """The terms in which runs differ so that their numbers cannot be compared: task, target, objectives."""
+    terms = {
+        "task": {(run.record.task, run.record.task_fingerprint) for run in runs},
+        "target": {run.record.target for run in runs},
+        "objectives": {frozenset(run.objectives) for run in runs},
+    }
+    return [name for name, values in terms.items() if len(values) > 1]
+
+
+def hypervolumes(runs: Sequence[RunView]) -> list[Sequence[float]]:
+    """Each run's hypervolume after each complete trial, all as shares of one box so that runs can be compared.
+
+    Returns:
+        One curve a run; nothing where the runs have not the same objectives.
+    """
+    if len(runs) == 1:
+        return [runs[0].hypervolume]
+    if "objectives" in differences(runs):
+        return []
+    objectives = runs[0].objectives
+    points: list[np.ndarray] = []
+    for run in runs:
+        complete = sorted((t for t in run.trials if t.state == "complete"), key=lambda t: t.finished)
+        rows = [minimised(objectives, trial.metrics) for trial in complete]
+        points.append(np.array(rows).reshape(len(rows), len(objectives)))
+    box = np.vstack(points)
+    return [[hypervolume_share(p[: i + 1], among=box) for i in range(len(p))] for p in points]
+
+
+def measured(items: Sequence[Item], *metrics: str) -> list[Item]:
+    """The items that have all these metrics as finite numbers, in their order."""
+    return [item for item in items if all(is_number(item.metrics.get(metric)) for metric in metrics)]
+
+
+def is_number(value: Any) -> bool:
+    """Whether a metric is there and finite."""
+    return isinstance(value, int | float) and math.isfinite(value)
