@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from nas.choices import choose, integer, repeat, resolve
+from nas.choices import choose, integer, maybe, repeat, resolve
 from nas.errors import NasError
 from nas.samplers import sampler
 from nas.space import Architecture, Space
@@ -18,6 +18,7 @@ __all__ = [
     "choose",
     "integer",
     "load_space",
+    "maybe",
     "module",
     "repeat",
     "resolve",

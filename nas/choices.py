@@ -8,7 +8,7 @@ need no syntax.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache, cached_property
 from math import isfinite
@@ -42,13 +42,17 @@ class Choice:
         Raises:
             SpaceError: If no option has it; names the path and the labels there are.
         """
-        for index, known in enumerate(self.labels):
-            if known == label and type(known) is type(label):
-                return index
-        raise SpaceError(
-            f"{path}: {label!r} is not one of {list(self.labels)}.",
-            f"Add {label!r} to the choice in the space's file, or open the run with its own space.",
-        )
+        try:
+            return self._positions[type(label), label]
+        except (KeyError, TypeError):
+            raise SpaceError(
+                f"{path}: {label!r} is not one of {list(self.labels)}.",
+                f"Add {label!r} to the choice in the space's file, or open the run with its own space.",
+            ) from None
+
+    @cached_property
+    def _positions(self) -> Mapping[tuple[type, Label], int]:
+        return {(type(label), label): index for index, label in enumerate(self.labels)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,9 +98,28 @@ def choose(*options: Any, tie: str | None = None, **named: Any) -> Any:
                 f"choose(): two options have the label {label!r}.",
                 "Name them: choose(small=ConvNet(...), large=ConvNet(...)).",
             )
-        if isinstance(label, str) and "." in label and is_nested(values[position]):
-            raise SpaceError(f"choose(): the label {label!r} contains a dot, which separates the parts of a path.")
+        if isinstance(label, str) and "." in label and _is_open(values[position]):
+            raise SpaceError(
+                f"choose(): the label {label!r} contains a dot, which separates the parts of a path; "
+                "expected none above an open choice.",
+                "Give the option a name without a dot: choose(small=...).",
+            )
     return Choice(values, tuple(labels), tie)
+
+
+def maybe(option: Any, tie: str | None = None) -> Any:
+    """Leave open whether a part is there: None (`no`) or the option (`yes`).
+
+    Args:
+        option: A value, block, list or sub-network, itself open or not; its decisions are under `yes`.
+        tie: All parts of this name are there together or not at all.
+
+    Raises:
+        SpaceError: If the option is None.
+    """
+    if option is None:
+        raise SpaceError("maybe(None): with or without it is the same; expected a part that may be left out.")
+    return Choice((None, option), ("no", "yes"), tie)
 
 
 def integer(low: int, high: int, step: int = 1, tie: str | None = None) -> Any:
@@ -132,24 +155,24 @@ def resolve(node: Any, decide: Decide) -> Any:
     tied: dict[str, int] = {}
 
     def walk(node: Any, path: str) -> Any:
-        if isinstance(node, Choice):
+        kind = _kind(type(node))
+        if kind is Choice:
             index = pick(node, path or "network")
             option = node.options[index]
-            return walk(option, _join(path, str(node.labels[index]))) if is_nested(option) else option
-        if isinstance(node, Repeat):
+            return walk(option, join(path, str(node.labels[index]))) if is_nested(option) else option
+        if kind is Repeat:
             count = node.length.options[pick(node.length, path or "network")]
-            return tuple(walk(node.item, _join(path, str(i))) for i in range(count))
-        if isinstance(node, Mapping):
-            return {name: walk(value, _join(path, name)) for name, value in node.items()}
-        if isinstance(node, list | tuple):
-            return tuple(walk(value, _join(path, str(i))) for i, value in enumerate(node))
-        if is_nested(node):
-            names = field_names(type(node))
-            changed = {
-                name: new for name in names if (new := walk(old := getattr(node, name), _join(path, name))) is not old
-            }
-            return replace(node, **changed) if changed else node
-        return node
+            return tuple([walk(node.item, join(path, str(i))) for i in range(count)])
+        if kind is Mapping:
+            return {name: walk(value, join(path, str(name))) for name, value in node.items()}
+        if kind is Sequence:
+            return tuple([walk(value, join(path, str(i))) for i, value in enumerate(node)])
+        if kind is object:
+            return node
+        open_fields = {name: part for name in field_names(type(node)) if is_nested(part := getattr(node, name))}
+        walked = {name: walk(part, join(path, name)) for name, part in open_fields.items()}
+        changed = any(walked[name] is not part for name, part in open_fields.items())
+        return replace(node, **walked) if changed else node
 
     def pick(choice: Choice, path: str) -> int:
         if len(choice.options) == 1:
@@ -163,6 +186,26 @@ def resolve(node: Any, decide: Decide) -> Any:
     return walk(node, "")
 
 
+def children(node: Any) -> list[tuple[str, Any]]:
+    """The parts of a node, with the word that names each in a path."""
+    if isinstance(node, Choice):
+        return [(str(label), o) for label, o in zip(node.labels, node.options, strict=True) if is_nested(o)]
+    if isinstance(node, Repeat):
+        return [("*", node.item)]
+    if isinstance(node, Mapping):
+        return [(str(name), value) for name, value in node.items()]
+    if isinstance(node, list | tuple):
+        return [(str(i), value) for i, value in enumerate(node)]
+    return [(name, getattr(node, name)) for name in field_names(type(node))] if is_nested(node) else []
+
+
+def nodes(node: Any) -> Iterator[Any]:
+    """Yield every node of a description, reached or not."""
+    yield node
+    for _, child in children(node):
+        yield from nodes(child)
+
+
 @cache
 def field_names(kind: type) -> tuple[str, ...]:
     """List the fields of a block's class that its constructor takes."""
@@ -171,13 +214,28 @@ def field_names(kind: type) -> tuple[str, ...]:
 
 def is_nested(node: Any) -> bool:
     """Tell whether a node has parts of its own that may be open."""
-    return isinstance(node, Choice | Repeat | Mapping | list | tuple) or (
-        is_dataclass(node) and not isinstance(node, type)
-    )
+    return _kind(type(node)) is not object
 
 
-def _join(path: str, part: str) -> str:
+@cache
+def _kind(kind: type) -> type:
+    """What `resolve` takes a node of this class for; `object` for what has no parts."""
+    if issubclass(kind, Choice | Repeat):
+        return Choice if issubclass(kind, Choice) else Repeat
+    if issubclass(kind, Mapping):
+        return Mapping
+    if issubclass(kind, list | tuple):
+        return Sequence
+    return kind if is_dataclass(kind) else object
+
+
+def join(path: str, part: str) -> str:
+    """Name a part below a path; the outermost path is empty."""
     return f"{path}.{part}" if path else part
+
+
+def _is_open(node: Any) -> bool:
+    return any(isinstance(below, Choice | Repeat) for below in nodes(node))
 
 
 def _label(option: Any) -> Label:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nas.choices import Choice, Repeat, choose, field_names, integer, is_nested, repeat, resolve
+from nas.choices import Choice, Repeat, choose, field_names, integer, is_nested, maybe, repeat, resolve
 from nas.errors import SpaceError
 
 
@@ -21,6 +21,12 @@ class Block:
 @dataclass(frozen=True)
 class Labelled:
     label: str = "own"
+
+
+@dataclass(frozen=True)
+class Dotted:
+    part: Any
+    label: str = "a.b"
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,7 @@ def test_only_finite_numbers_are_options(value: float) -> None:
         (lambda: choose(Block(1), Block(2)), r"label 'Block'\.\nName them: choose\(small="),
         (lambda: choose("big", big=1), "two options have the label 'big'"),
         (lambda: choose(1, 1.0), "two options have the label 1.0"),
-        (lambda: choose(Labelled("a.b")), "the label 'a.b' contains a dot, which separates the parts of a path"),
+        (lambda: choose(Dotted(choose(1, 2))), "the label 'a.b' contains a dot, which separates the parts of a path"),
     ],
 )
 def test_what_cannot_be_told_apart_is_refused_with_advice(make: Callable[[], Any], message: str) -> None:
@@ -122,6 +128,22 @@ def test_what_cannot_be_told_apart_is_refused_with_advice(make: Callable[[], Any
 
 def test_a_dot_is_allowed_where_no_path_goes_through() -> None:
     assert list(choose("a.b", "c").labels) == ["a.b", "c"]
+    assert list(choose([0.5], [0.7], Dotted(1)).labels) == ["[0.5]", "[0.7]", "a.b"]
+    assert resolve(Block(choose([0.5], [0.7])), taking({"width": 1}, [])) == Block((0.7,))
+
+
+def test_maybe_leaves_a_part_out_or_takes_it_with_its_own_decisions() -> None:
+    made = maybe(Block(choose(1, 2)))
+    assert list(made.labels) == ["no", "yes"]
+    asked: list[str] = []
+    assert resolve([made], taking({"0": 0}, asked)) == (None,)
+    assert resolve([made], taking({"0": 1, "0.yes.width": 1}, asked)) == (Block(2),)
+    assert asked == ["0", "0", "0.yes.width"]
+    nested = maybe(choose(1, 2))
+    assert resolve(Block(nested), taking({"width": 1, "width.yes": 1}, [])) == Block(2)
+    assert maybe(Block(), tie="t").tie == "t"
+    with pytest.raises(SpaceError, match=r"maybe\(None\): with or without it is the same; expected a part"):
+        maybe(None)
 
 
 def test_index_finds_labels_by_value_and_type() -> None:
