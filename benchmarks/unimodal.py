@@ -9,13 +9,12 @@ from nas.blocks import Network
 from nas.evaluate import build
 from nas.ledger import Model
 from nas.run import Context
-from nas.space import Architecture
 from nas.training import Training, accuracy, train
 
 
 def unimodal_accuracy(context: Context, model: Model, training: Training) -> Mapping[str, float]:
     """Test accuracy of each encoder of a model on its own, with the same fusion's projection, head and training."""
-    network = context.space().decode(Architecture(model.decisions))
+    network = context.space().architecture(model.decisions).network
     scores: dict[str, float] = {}
     for name, encoder in network.encoders.items():
         alone: Network = replace(network, encoders={name: encoder})

@@ -26,7 +26,6 @@ from nas.export import export_onnx, run_onnx, score_onnx
 from nas.ledger import Ledger, Model, replace_folder, write_model, writing
 from nas.refine import Refusal
 from nas.run import Context, open_run
-from nas.space import Architecture
 from nas.training import train
 
 Pass = Prune | Quantize
@@ -123,7 +122,7 @@ def load_module(context: Context, model: Model) -> MultimodalNet:
     Raises:
         RunError: If its files are missing or do not fit.
     """
-    network = context.space().decode(Architecture(model.decisions))
+    network = context.space().architecture(model.decisions).network
     module = build(network, context.task, context.training.seed)
     prunes = [Prune(int(label.removeprefix("prune")) / 100) for label in model.passes if label.startswith("prune")]
     root = model.folder.with_name(f"{model.trial}-refined") if prunes else model.folder

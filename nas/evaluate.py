@@ -26,7 +26,7 @@ from nas.errors import NasError, RunError, TrainingError
 from nas.export import export_onnx, score_onnx
 from nas.ledger import replace_folder, write_json
 from nas.objective import Limit
-from nas.space import Architecture, Space
+from nas.space import Space
 from nas.tasks import Task
 from nas.training import Epoch, Training, train
 
@@ -76,7 +76,7 @@ def attempt(
     """
     metrics: dict[str, Any] = {}
     try:
-        network = space.decode(Architecture(decisions))
+        network = space.architecture(decisions).network
         return evaluate(network, decisions, task, training, limits, measure, folder, metrics)
     except Exception as error:
         if _disk_is_full(error, folder):

@@ -8,6 +8,7 @@ their own numbers when the run is opened again.
 from __future__ import annotations
 
 import errno
+import json
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -160,7 +161,7 @@ class Proposals:
         self._unfinished: list[Trial] = []
         for trial in ledger.trials():
             if trial.state in COUNTED:
-                self._told[Architecture(trial.decisions).key] = trial
+                self._told[self._key(trial.decisions)] = trial
             elif trial.state == "running":
                 self._unfinished.append(trial)
 
@@ -181,7 +182,6 @@ class Proposals:
         while not self.ended:
             job = self._resume() if self._unfinished else self._ask(repeated)
             if job is not None:
-                self._flying[Architecture(job.decisions).key] = job
                 return job.number, job
             repeated += 1
         return None
@@ -219,15 +219,14 @@ class Proposals:
         except SpaceError as error:
             self.ledger.refuse(trial.number, {}, error.message, {"constraint": 1.0})
             told = self.ledger.trial(trial.number)
-            self._told.setdefault(Architecture(told.decisions).key, told)
+            self._told.setdefault(self._key(told.decisions), told)
             return None
 
     def _resume(self) -> Job | None:
         """Take up a trial that was in flight when the driver died, under its own number."""
         trial = self._unfinished.pop(0)
-        architecture = Architecture(trial.decisions)
         try:
-            self.space.decode(architecture)
+            architecture = self.space.architecture(trial.decisions)
         except SpaceError:
             self.ledger.abandon(trial.number)
             return None
@@ -241,7 +240,16 @@ class Proposals:
         if architecture.key in self._flying:
             self._waiting.setdefault(architecture.key, []).append(number)
             return None
-        return Job(number, architecture.decisions)
+        job = Job(number, architecture.decisions)
+        self._flying[architecture.key] = job
+        return job
+
+    def _key(self, decisions: Mapping[str, Label]) -> str:
+        """What a told trial is known by; decisions that a constraint refuses lead to no architecture."""
+        try:
+            return self.space.architecture(decisions).key
+        except SpaceError:
+            return json.dumps(dict(decisions), sort_keys=True)
 
     def _collect(self) -> None:
         """Delete the large files of trials that are no longer on the front."""

@@ -12,7 +12,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from nas import description
-from nas.choices import Choice, Decide, Label, Repeat, resolve
+from nas.choices import Choice, Decide, Label, Repeat, children, nodes, resolve
+from nas.encoding import Encoding, Mask, Vector
 from nas.errors import SpaceError, unknown
 
 if TYPE_CHECKING:
@@ -26,14 +27,28 @@ _ATTEMPTS = 1000
 
 @dataclass(frozen=True, eq=False)
 class Architecture:
-    """The decisions of one candidate, path → label; two of them are equal when their keys are."""
+    """One candidate; two of them are equal when their keys are, which is when they build the same network.
+
+    Made by `Space.architecture` and whatever proposes; the decisions alone are what travels.
+
+    Attributes:
+        decisions: Path → label.
+        network: The closed network description that they lead to.
+    """
 
     decisions: Mapping[str, Label]
+    network: Any
 
     @cached_property
     def key(self) -> str:
-        """Hash of the canonical form: 16 hexadecimal digits."""
-        return _digest(json.dumps(dict(self.decisions), sort_keys=True))
+        """Hash of the network's canonical form: 16 hexadecimal digits.
+
+        Networks with values that have no such form (`description.canonical`) are told apart by their decisions.
+        """
+        try:
+            return _digest(json.dumps(description.canonical(self.network)))
+        except description.Formless:
+            return _digest(json.dumps({"decisions": dict(self.decisions)}, sort_keys=True))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Architecture) and self.key == other.key
@@ -48,7 +63,7 @@ class Space:
 
     Attributes:
         network: The description; any value, usually a `nas.blocks.Network`.
-        constraints: Name → predicate over the resolved network.
+        constraints: Name → predicate over the resolved network; asked in this order until one refuses.
 
     Raises:
         SpaceError: If choices tied by one name differ, or two decisions could get the same path.
@@ -59,7 +74,7 @@ class Space:
 
     def __post_init__(self) -> None:
         ties: dict[str, Choice] = {}
-        for node in description.nodes(self.network):
+        for node in nodes(self.network):
             for name in map(str, node if isinstance(node, Mapping) else ()):
                 if "." in name or name.startswith("tie:"):
                     raise SpaceError(f"{name!r}: a part's name cannot contain a dot or begin with 'tie:'.")
@@ -74,7 +89,7 @@ class Space:
             if first.is_integer != node.is_integer:
                 raise SpaceError(f"tie {node.tie!r}: choose() and integer() cannot be tied to each other.")
         if isinstance(self.network, Choice) and len(self.network.options) > 1:
-            inner = dict(description.children(self.network)).get("network")
+            inner = dict(children(self.network)).get("network")
             if isinstance(inner, Choice | Repeat):
                 raise SpaceError("choose(): the label 'network' is the outermost choice's own path; use another.")
 
@@ -90,10 +105,11 @@ class Space:
         """Change one decision; keep all others that are still reached, draw those that are newly reached.
 
         Returns:
-            An architecture with another key.
+            An architecture with another key: a change that leads to the same network is not taken.
 
         Raises:
-            SpaceError: If there is no decision to change, or the constraints refuse too many in a row.
+            SpaceError: If there is no decision to change, no change leads to another network, or the constraints
+                refuse too many in a row.
         """
         if not architecture.decisions:
             raise SpaceError("mutate: the architecture has no decision that could be changed.")
@@ -112,7 +128,7 @@ class Space:
 
             return decide
 
-        return self._first_allowed(mutation)
+        return self._first_allowed(mutation, architecture)
 
     def crossover(self, first: Architecture, second: Architecture, rng: random.Random) -> Architecture:
         """Inherit every decision from one of two parents, at random where both have it (uniform crossover).
@@ -132,28 +148,43 @@ class Space:
 
         return self._first_allowed(lambda: inherit)
 
-    def decode(self, architecture: Architecture) -> Any:
-        """Return the closed network description that the decisions lead to.
+    def architecture(self, decisions: Mapping[str, Label]) -> Architecture:
+        """Take up the decisions of a record.
 
         Raises:
             SpaceError: If a decision is missing, is not of this space, has an unknown label, or a constraint refuses.
         """
-        asked: set[str] = set()
 
         def replay(path: str, choice: Choice) -> int:
-            asked.add(path)
-            if path not in architecture.decisions:
+            if path not in decisions:
                 raise SpaceError(
                     f"{path}: the architecture has no decision here; expected one of {list(choice.labels)}."
                 )
-            return choice.index(architecture.decisions[path], path)
+            return choice.index(decisions[path], path)
 
-        network = resolve(self.network, replay)
-        if extra := set(architecture.decisions) - asked:
-            raise SpaceError(f"architecture: {unknown('decision', min(extra), asked)}")
-        if refused := self.refused_by(network):
+        architecture = self._record(replay)
+        if extra := set(decisions) - set(architecture.decisions):
+            raise SpaceError(f"architecture: {unknown('decision', min(extra), architecture.decisions)}")
+        if refused := self.refused_by(architecture.network):
             raise SpaceError(f"architecture {architecture.key}: constraint {refused!r} refuses it.")
-        return network
+        return architecture
+
+    def decode(self, architecture: Architecture) -> Any:
+        """Return the closed network description of an architecture."""
+        return architecture.network
+
+    def encode(self, architecture: Architecture) -> tuple[Vector, Mask]:
+        """Turn an architecture into numbers; see `Encoding`.
+
+        Returns:
+            The values `(size,)` and which of them stand for decisions that were reached `(size,)`.
+        """
+        return self.encoding.encode(architecture)
+
+    @cached_property
+    def encoding(self) -> Encoding:
+        """Where each decision stands in the vectors of `encode`."""
+        return Encoding(self)
 
     def ask(self, trial: BaseTrial) -> Architecture:
         """Take the decisions from any Optuna trial; paths are the parameters' names.
@@ -168,13 +199,16 @@ class Space:
                 return values.index(trial.suggest_int(path, values[0], values[-1], step=values.step))
             return choice.index(trial.suggest_categorical(path, tuple(choice.labels)), path)
 
-        architecture, network = self._record(suggest)
-        if refused := self.refused_by(network):
+        architecture = self._record(suggest)
+        if refused := self.refused_by(architecture.network):
             raise SpaceError(f"trial {trial.number}: constraint {refused!r} refuses the proposed architecture.")
         return architecture
 
     def enumerate(self) -> Iterator[Architecture]:
-        """Yield every allowed architecture once, the last decision changing fastest."""
+        """Yield every allowed set of decisions once, the last decision changing fastest.
+
+        Several of them may build one network; they are then equal.
+        """
         digits: list[tuple[int, int]] = []
         while True:
             position = 0
@@ -186,8 +220,8 @@ class Space:
                 position += 1
                 return digits[position - 1][0]
 
-            architecture, network = self._record(count)
-            if not self.refused_by(network):
+            architecture = self._record(count)
+            if not self.refused_by(architecture.network):
                 yield architecture
             while digits and digits[-1][0] + 1 == digits[-1][1]:
                 digits.pop()
@@ -197,13 +231,25 @@ class Space:
 
     @cached_property
     def size(self) -> int:
-        """The exact number of architectures before constraints."""
+        """The exact number of sets of decisions, before constraints."""
         return sum(description.count(self.network).values())
+
+    @cached_property
+    def written(self) -> tuple[Any, list[str]]:
+        """The description with all its choices as JSON values, and the constraints' names."""
+        return description.written(self.network), sorted(self.constraints)
 
     @cached_property
     def fingerprint(self) -> str:
         """Hash of the description with all its choices: 16 hexadecimal digits."""
-        return _digest(json.dumps([description.canonical(self.network), sorted(self.constraints)], sort_keys=True))
+        return _digest(json.dumps(self.written, sort_keys=True))
+
+    def changes(self, old: Space) -> list[str]:
+        """Say what changed from an older space to this one: a line for each path and constraint."""
+        (before, had), (after, has) = old.written, self.written
+        lines = description.difference(before, after)
+        lines += [f"constraint {name}: removed" for name in had if name not in has]
+        return lines + [f"constraint {name}: added" for name in has if name not in had]
 
     def describe(self) -> str:
         """Print the tree of choices, one line each, and the exact size."""
@@ -212,10 +258,24 @@ class Space:
         return "\n".join(lines + list(description.describe(self.network, "network", 0)))
 
     def refused_by(self, network: Any) -> str | None:
-        """Name the first constraint that refuses a resolved network, or None."""
-        return next((name for name, allows in self.constraints.items() if not allows(network)), None)
+        """Name the first constraint that refuses a resolved network, or None.
 
-    def _record(self, decide: Decide) -> tuple[Architecture, Any]:
+        Raises:
+            SpaceError: If a constraint fails instead of answering.
+        """
+        for name, allows in self.constraints.items():
+            try:
+                allowed = allows(network)
+            except Exception as error:
+                raise SpaceError(
+                    f"constraint {name!r}: failed with {type(error).__name__}: {error}; expected True or False.",
+                    "Mend the predicate; it is given every network that the space can resolve to.",
+                ) from error
+            if not allowed:
+                return name
+        return None
+
+    def _record(self, decide: Decide) -> Architecture:
         decisions: dict[str, Label] = {}
 
         def record(path: str, choice: Choice) -> int:
@@ -223,18 +283,24 @@ class Space:
             decisions[path] = choice.labels[index]
             return index
 
-        network = resolve(self.network, record)
-        return Architecture(decisions), network
+        return Architecture(decisions, resolve(self.network, record))
 
-    def _first_allowed(self, decider: Callable[[], Decide]) -> Architecture:
+    def _first_allowed(self, decider: Callable[[], Decide], parent: Architecture | None = None) -> Architecture:
+        """Propose until one passes all constraints and is not the parent."""
         refusals: Counter[str] = Counter()
         for _ in range(_ATTEMPTS):
-            architecture, network = self._record(decider())
-            refused = self.refused_by(network)
-            if refused is None:
+            architecture = self._record(decider())
+            refused = self.refused_by(architecture.network)
+            if refused is None and architecture != parent:
                 return architecture
-            refusals[refused] += 1
+            refusals[refused or ""] += 1
         name, count = refusals.most_common(1)[0]
+        if not name:
+            raise SpaceError(
+                f"mutate: {count} of {_ATTEMPTS} changes of one decision led to the same network, and none that is "
+                "allowed to another; expected a decision that makes a difference.",
+                "Give the choices options that build different networks.",
+            )
         raise SpaceError(
             f"constraint {name!r} refused {count} of {_ATTEMPTS} proposals, and none passed all constraints.",
             "Loosen the constraint, or build what it wants into the choices.",

@@ -14,7 +14,6 @@ from nas.evaluate import Outcome
 from nas.ledger import Ledger, RunRecord, Trial, create_ledger, open_ledger
 from nas.samplers import sampler
 from nas.search import COUNTED, Job, Proposals
-from nas.space import Architecture
 
 
 @dataclass(frozen=True)
@@ -59,13 +58,13 @@ def counted(run: Ledger) -> list[Trial]:
 def test_counts_exactly_and_repeats_nothing(tmp_path: Path) -> None:
     run = ledger(tmp_path)
     drive(Proposals(run, SPACE, 10))
-    assert len({Architecture(t.decisions).key for t in counted(run)}) == len(counted(run)) == 10
+    assert len({SPACE.architecture(t.decisions) for t in counted(run)}) == len(counted(run)) == 10
 
 
 def test_duplicates_of_a_foreign_sampler_are_answered_and_do_not_count(tmp_path: Path) -> None:
     run = ledger(tmp_path, "optuna:RandomSampler")
     drive(Proposals(run, SPACE, 16))
-    assert len({Architecture(t.decisions).key for t in counted(run)}) == 16
+    assert len({SPACE.architecture(t.decisions) for t in counted(run)}) == 16
     by_number = {t.number: t for t in run.trials()}
     repeated = [t for t in run.trials() if t.state == "duplicate"]
     assert repeated

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nas import Architecture, Space, choose, integer, load_space, repeat, resolve
+from nas import Architecture, Space, choose, integer, load_space, maybe, repeat, resolve
 from nas.errors import SpaceError
 
 
@@ -29,12 +29,28 @@ class B:
     z: Any = 0
 
 
+@dataclass(frozen=True)
+class Alias:
+    """Builds the same network whatever `idle` is, and none of its own where `times` is 0."""
+
+    idle: Any = 0
+    times: Any = 1
+
+    def canonical(self) -> Any:
+        return Alias(0, self.times) if self.times else B(0)
+
+
 LEAVES = st.one_of(
     st.just(1),
     st.integers(1, 4).map(lambda n: choose(*range(n))),
     st.integers(1, 3).map(lambda n: choose(*(f"option {i}" for i in range(n)))),
     st.integers(0, 3).map(lambda n: integer(2, 2 + n)),
     st.just(choose(1, 2, 3, tie="tied")),
+    st.just(choose(0.5, 1, 0.25)),
+    st.just(choose([0.5], [0.25, 0.5], dotless=A(choose(1, 2)))),
+    st.just(Alias(choose(0, 1), choose(0, 1))),
+    st.just(choose(whole=Alias(choose(0, 1), 0), other=B(0))),
+    st.just(maybe(B(choose(1, 2)), tie="there")),
 )
 
 
@@ -45,6 +61,8 @@ def nest(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         st.tuples(children, children),
         children.map(lambda c: {"key": c}),
         st.tuples(children, children).map(lambda cs: choose(None, first=A(cs[0]), second=B(cs[1]))),
+        children.map(maybe),
+        st.tuples(children, children).map(lambda cs: choose(left=cs[0], right=cs[1])),
         st.tuples(children, st.integers(0, 1), st.integers(1, 2)).map(lambda t: repeat(t[0], t[1], t[2])),
     )
 
@@ -54,6 +72,29 @@ SPACES = NODES.map(lambda node: Space(A(x=node))).filter(lambda space: space.siz
 quick = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
 )
+
+
+def simplified(network: Any) -> Any:
+    """What a closed description builds, as a description without aliases."""
+    if isinstance(network, Alias):
+        return network.canonical()
+    if isinstance(network, A):
+        return A(simplified(network.x), simplified(network.y))
+    if isinstance(network, B):
+        return B(simplified(network.z))
+    if isinstance(network, dict):
+        return {name: simplified(part) for name, part in network.items()}
+    return tuple(map(simplified, network)) if isinstance(network, tuple) else network
+
+
+def is_near(first: Architecture, second: Architecture) -> bool:
+    """Whether the two differ in one of the decisions that both have."""
+    common = first.decisions.keys() & second.decisions.keys()
+    return sum(first.decisions[path] != second.decisions[path] for path in common) == 1
+
+
+def has_mutant(space: Space, parent: Architecture) -> bool:
+    return any(a != parent and is_near(a, parent) for a in space.enumerate())
 
 
 @quick
@@ -74,8 +115,9 @@ def test_decode_after_record_is_identity(space: Space, seed: int) -> None:
 @given(SPACES, st.integers(0, 10**6))
 def test_architectures_travel_as_json(space: Space, seed: int) -> None:
     architecture = space.sample(random.Random(seed))
-    back = Architecture(json.loads(json.dumps(architecture.decisions)))
+    back = space.architecture(json.loads(json.dumps(architecture.decisions)))
     assert back == architecture
+    assert back.decisions == architecture.decisions
     assert hash(back) == hash(architecture)
     assert space.decode(back) == space.decode(architecture)
 
@@ -89,9 +131,14 @@ def test_mutation_changes_the_key_and_stays_in_the_space(space: Space, seed: int
         with pytest.raises(SpaceError, match="no decision that could be changed"):
             space.mutate(architecture, rng)
         return
-    mutant = space.mutate(architecture, rng)
+    try:
+        mutant = space.mutate(architecture, rng)
+    except SpaceError as error:
+        assert "changes of one decision led to the same network" in error.message
+        assert all(a == architecture for a in space.enumerate() if is_near(a, architecture))
+        return
     assert mutant.key != architecture.key
-    space.decode(mutant)
+    assert space.architecture(mutant.decisions) == mutant
 
 
 @quick
@@ -99,9 +146,9 @@ def test_mutation_changes_the_key_and_stays_in_the_space(space: Space, seed: int
 def test_crossover_inherits(space: Space, seed: int) -> None:
     rng = random.Random(seed)
     first, second = space.sample(rng), space.sample(rng)
-    assert space.crossover(first, first, rng) == first
+    assert space.crossover(first, first, rng).decisions == first.decisions
     child = space.crossover(first, second, rng)
-    space.decode(child)
+    assert space.architecture(child.decisions) == child
     for path, label in child.decisions.items():
         having = [p.decisions[path] for p in (first, second) if path in p.decisions]
         assert not having or label in having
@@ -110,8 +157,19 @@ def test_crossover_inherits(space: Space, seed: int) -> None:
 @quick
 @given(SPACES)
 def test_size_is_what_enumeration_counts(space: Space) -> None:
-    keys = [architecture.key for architecture in space.enumerate()]
-    assert len(keys) == len(set(keys)) == space.size
+    decisions = [json.dumps(architecture.decisions) for architecture in space.enumerate()]
+    assert len(decisions) == len(set(decisions)) == space.size
+
+
+@quick
+@given(SPACES)
+def test_equal_architectures_are_those_of_one_canonical_network(space: Space) -> None:
+    networks: dict[str, list[Any]] = {}
+    for architecture in space.enumerate():
+        networks.setdefault(architecture.key, []).append(simplified(architecture.network))
+    assert all(network == same[0] for same in networks.values() for network in same)
+    different = [same[0] for same in networks.values()]
+    assert all(repr(network) != repr(other) for i, network in enumerate(different) for other in different[:i][:50])
 
 
 @quick
@@ -176,7 +234,7 @@ def test_constraints_hold_and_the_one_that_refuses_is_named() -> None:
     with pytest.raises(SpaceError, match="constraint 'never' refused 1000 of 1000 proposals"):
         never.sample(rng)
     with pytest.raises(SpaceError, match="constraint 'small' refuses"):
-        space.decode(Architecture({"x": 9, "y": 9}))
+        space.architecture({"x": 9, "y": 9})
 
 
 @pytest.mark.parametrize(
@@ -190,7 +248,7 @@ def test_constraints_hold_and_the_one_that_refuses_is_named() -> None:
 )
 def test_an_architecture_of_another_space_is_refused(decisions: dict[str, Any], message: str) -> None:
     with pytest.raises(SpaceError, match=message):
-        Space(A(choose(1, 2))).decode(Architecture(decisions))
+        Space(A(choose(1, 2))).architecture(decisions)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +260,7 @@ def test_an_architecture_of_another_space_is_refused(decisions: dict[str, Any], 
         (lambda: choose(float("nan")), "nan cannot be an option"),
         (lambda: choose(repeat(1, 1, 2)), "an option that is itself open needs a name"),
         (lambda: choose([A()]), "a list of blocks needs a name"),
-        (lambda: choose(**{"a.b": A()}), "contains a dot"),
+        (lambda: choose(**{"a.b": A(choose(1, 2))}), "contains a dot"),
         (lambda: integer(3, 2), r"integer\(3, 2, step=1\): the range is empty"),
         (lambda: repeat(1, 3, 2), r"expected 0 <= low <= high"),
         (lambda: Space(A(choose(1, 2, tie="t"), choose(1, 3, tie="t"))), r"tie 't': \[1, 3\] differs from \[1, 2\]"),
@@ -266,7 +324,7 @@ def test_ready_spaces(name: str) -> None:
 def test_every_architecture_of_a_space_travels_and_resolves_to_another_network(space: Space) -> None:
     networks: list[Any] = []
     for architecture in space.enumerate():
-        back = Architecture(json.loads(json.dumps(dict(architecture.decisions))))
+        back = space.architecture(json.loads(json.dumps(dict(architecture.decisions))))
         assert back == architecture
         networks.append(space.decode(back))
     assert len(networks) == space.size
@@ -279,7 +337,7 @@ def test_what_is_sampled_or_bred_is_among_the_enumerated(space: Space, seed: int
     every = set(space.enumerate())
     first, second = space.sample(rng), space.sample(rng)
     assert {first, second, space.crossover(first, second, rng)} <= every
-    if first.decisions:
+    if has_mutant(space, first):
         assert space.mutate(first, rng) in every
 
 
@@ -289,7 +347,7 @@ def test_the_same_randomness_breeds_the_same(space: Space, seed: int) -> None:
     def bred() -> list[str]:
         rng = random.Random(seed)
         first, second = space.sample(rng), space.sample(rng)
-        mutants = [space.mutate(first, rng).key] if first.decisions else []
+        mutants = [space.mutate(first, rng).key] if has_mutant(space, first) else []
         return [*mutants, space.crossover(first, second, rng).key]
 
     assert bred() == bred()
@@ -305,15 +363,40 @@ def test_the_fingerprint_is_stable_and_knows_every_label(space: Space) -> None:
 
 
 def test_the_order_of_decisions_does_not_matter_and_their_types_do() -> None:
-    assert Architecture({"a": 1, "b": 2}) == Architecture({"b": 2, "a": 1})
-    keys = {Architecture({"a": label}).key for label in (1, 1.0, "1", True, None, 2)}
+    space = Space(A(choose(1, 2), choose(1, 2)))
+    assert space.architecture({"x": 1, "y": 2}) == space.architecture({"y": 2, "x": 1})
+    keys = {Space(A(label)).architecture({}).key for label in (1, 1.0, "1", True, None, 2)}
     assert len(keys) == 6
-    assert Architecture({}) != {}
+    assert Space(A()).architecture({}) != {}
+
+
+def test_networks_that_are_built_alike_are_one_architecture() -> None:
+    space = Space(A(choose(whole=Alias(choose(0, 1), choose(0, 1)), other=B(choose(0, 1)))))
+    assert space.size == 6
+    assert len(set(space.enumerate())) == 3
+    same = [{"x": "whole", "x.whole.idle": idle, "x.whole.times": 0} for idle in (0, 1)]
+    assert len({space.architecture(d) for d in [*same, {"x": "other", "x.other.z": 0}]}) == 1
+    for seed in range(50):
+        parent = space.architecture(same[0])
+        assert space.mutate(parent, random.Random(seed)) != parent
+
+
+def test_a_mutation_that_no_decision_can_bring_about_is_refused() -> None:
+    space = Space(Alias(choose(0, 1)))
+    with pytest.raises(SpaceError, match=r"mutate: 1000 of 1000 changes of one decision led to the same network"):
+        space.mutate(space.sample(random.Random(0)), random.Random(0))
+
+
+def test_values_without_a_form_of_their_own_are_told_apart_by_the_decisions() -> None:
+    space = Space(A(choose(up=lambda x: x, down=lambda x: -x), choose(1, 2)))
+    assert len(set(space.enumerate())) == space.size == 4
+    classes = Space(A(choose(A, B), choose(one=[B, 1], other=["B", 1], block=B(1))))
+    assert len(set(classes.enumerate())) == classes.size == 6
 
 
 def test_a_mutation_reaches_every_other_label_and_keeps_the_rest() -> None:
     space = Space(A(integer(1, 5), choose("a", "b", "c")))
-    first = Architecture({"x": 3, "y": "b"})
+    first = space.architecture({"x": 3, "y": "b"})
     mutants = [space.mutate(first, random.Random(seed)) for seed in range(200)]
     changes = {(p, label) for m in mutants for p, label in m.decisions.items() if label != first.decisions[p]}
     assert changes == {("x", 1), ("x", 2), ("x", 4), ("x", 5), ("y", "a"), ("y", "c")}
@@ -322,14 +405,14 @@ def test_a_mutation_reaches_every_other_label_and_keeps_the_rest() -> None:
 
 def test_crossover_takes_from_both_parents() -> None:
     space = Space(A(choose(1, 2), choose(1, 2)))
-    first, second = Architecture({"x": 1, "y": 1}), Architecture({"x": 2, "y": 2})
+    first, second = space.architecture({"x": 1, "y": 1}), space.architecture({"x": 2, "y": 2})
     children = {space.crossover(first, second, random.Random(seed)) for seed in range(50)}
     assert children == set(space.enumerate())
 
 
 @pytest.mark.parametrize("breed", ["mutate", "crossover"])
 def test_breeding_names_the_constraint_that_refuses(breed: str) -> None:
-    parent = Architecture({"x": 1})
+    parent = Space(A(choose(1, 2))).architecture({"x": 1})
     space = Space(A(choose(1, 2)), {"fine": lambda _: True, "never": lambda _: False})
     with pytest.raises(SpaceError, match=r"constraint 'never' refused 1000 of 1000.*\nLoosen the constraint"):
         if breed == "mutate":
@@ -342,6 +425,12 @@ def test_a_trial_that_proposes_what_a_constraint_refuses_is_told_which() -> None
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     with pytest.raises(SpaceError, match="trial 0: constraint 'never' refuses the proposed architecture"):
         Space(A(choose(1, 2)), {"never": lambda _: False}).ask(study.ask())
+
+
+def test_a_constraint_that_fails_is_named() -> None:
+    space = Space(A(choose(1, 2)), {"fine": lambda _: True, "broken": lambda net: net.depth > 1})
+    with pytest.raises(SpaceError, match=r"constraint 'broken': failed with AttributeError: .*; expected True or"):
+        space.sample(random.Random(0))
 
 
 def test_the_first_constraint_that_refuses_is_named() -> None:

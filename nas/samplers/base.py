@@ -55,7 +55,7 @@ class Sampler(optuna.samplers.BaseSampler):
     def __init__(self, space: Space, seed: int = 0) -> None:
         self.space = space
         self.seed = seed
-        self._parsed: dict[int, Architecture] = {}
+        self._parsed: dict[int, Architecture | None] = {}
         self._proposed: dict[int, Architecture] = {}
 
     @abstractmethod
@@ -110,16 +110,22 @@ class Sampler(optuna.samplers.BaseSampler):
             if trial.number == number or "duplicate_of" in trial.user_attrs or not trial.params:
                 continue
             architecture = self._architecture(trial)
+            if architecture is None:
+                continue
             history.seen.add(architecture.key)
             if trial.state == TrialState.COMPLETE:
                 values = tuple(s * v for s, v in zip(signs, trial.values, strict=True))
                 history.complete.append(Point(architecture, values))
         return history
 
-    def _architecture(self, trial: FrozenTrial) -> Architecture:
+    def _architecture(self, trial: FrozenTrial) -> Architecture | None:
+        """What a trial evaluated; None where it was cut off while it was asked, or a constraint refused it."""
         if trial.number in self._parsed:
             return self._parsed[trial.number]
-        architecture = Architecture(dict(trial.params))
+        try:
+            architecture = self.space.architecture(trial.params)
+        except SpaceError:
+            architecture = None
         if trial.state.is_finished():
             self._parsed[trial.number] = architecture
         return architecture
