@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
+from keyword import iskeyword
 from types import FunctionType
 from typing import Any
 
@@ -159,7 +160,8 @@ def _parts(form: Any) -> dict[str, Any]:
         return {str(i): part for i, part in enumerate(form)}
     kind = _kind(form)
     if kind == "choose":
-        return {str(label): part for label, part in form["choose"]}
+        # A label that is no word is the option itself, and cannot change under it.
+        return {label: part for label, part in form["choose"] if isinstance(label, str)}
     return {"*": form["repeat"]} if kind == "repeat" else form[kind]
 
 
@@ -171,12 +173,18 @@ def _short(form: Any) -> str:
     """A written node in a few words."""
     kind = _kind(form)
     if kind == "choose":
-        return ", ".join(str(label) for label, _ in form["choose"])
+        return ", ".join(_word(label) for label, _ in form["choose"])
     if kind == "repeat":
         return f"{form['low']} to {form['high']} times"
     if kind == "list":
         return f"a list of {len(form)}"
-    return str(form) if kind == "value" else kind
+    return _word(form) if kind == "value" else kind
+
+
+def _word(value: Any) -> str:
+    """A scalar, with quotes where a text could be taken for something else."""
+    is_plain = not isinstance(value, str) or (value.isidentifier() and not iskeyword(value))
+    return str(value) if is_plain else repr(value)
 
 
 def describe(node: Any, name: str, depth: int) -> Iterator[str]:

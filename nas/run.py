@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from nas.devices import Target, load_target
-from nas.errors import RunError, TaskError
-from nas.ledger import RECORD_FILE, Ledger, RunRecord, create_ledger, open_ledger, read_record
+from nas.errors import RunError, SpaceError, TaskError
+from nas.ledger import RECORD_FILE, SPACE_FILE, Ledger, RunRecord, create_ledger, open_ledger, read_record
 from nas.objective import Limit, parse_limit, parse_objective
 from nas.space import Space
 from nas.space_file import load_space, space_from_source
@@ -98,7 +98,8 @@ def begin_run(
     begun = read_record(folder) if (folder / RECORD_FILE).exists() else None
     terms = _checked(asked)
     if begun is not None:
-        _same_terms(folder, begun, {**terms, "space_fingerprint": space.fingerprint})
+        _same_terms(folder, begun, terms)
+        _same_space(folder, begun, space)
         return open_run(folder, asked.data, storage)
     task = _load_task(asked.task, asked.data, asked.label)
     seed = asked.seed or 0
@@ -195,6 +196,22 @@ def _same_terms(folder: Path, begun: RunRecord, terms: Mapping[str, Any]) -> Non
                 f"{folder}: was begun with {name.replace('_', ' ')} {_readable(was)}, not {_readable(value)}.",
                 "Go on with its own terms, or begin another run in another folder.",
             )
+
+
+def _same_space(folder: Path, begun: RunRecord, space: Space) -> None:
+    """Refuse a space that is not the run's, and say what is different; the fingerprints if its own cannot be read."""
+    if space.fingerprint == begun.space_fingerprint:
+        return
+    try:
+        source = (folder / SPACE_FILE).read_text(encoding="utf-8")
+        changes = space.changes(space_from_source(source, Path(begun.space_file)))
+    except (OSError, UnicodeDecodeError, SpaceError):
+        changes = []
+    lines = changes or [f"fingerprint: {begun.space_fingerprint} -> {space.fingerprint}"]
+    raise RunError(
+        "\n  ".join([f"{folder}: was begun with another space; since then:", *lines]),
+        f"Go on with its own space, {folder / SPACE_FILE}, or begin another run in another folder.",
+    )
 
 
 def _load_task(name: str | None, data: str | Path | None, label: str | None) -> Task:

@@ -254,14 +254,22 @@ def test_another_target_is_refused(finished_run: Path, table: Path, space_file: 
         search(space_file, finished_run, data=table, label="kind", target="local", trials=6)
 
 
-def test_another_space_or_other_data_are_refused(finished_run: Path, table: Path, tmp_path: Path) -> None:
+def test_another_space_or_other_data_are_refused(
+    finished_run: Path, table: Path, space_file: Path, tmp_path: Path
+) -> None:
     other = tmp_path / "other.py"
     other.write_text(
         "from nas import Space, choose\nfrom nas.blocks import Dense, Network\n"
         "space = Space(Network({'table': Dense(width=choose(4, 8))}))\n"
     )
-    with pytest.raises(RunError, match="was begun with space fingerprint"):
+    with pytest.raises(RunError, match="was begun with another space; since then:") as refused:
         search(other, finished_run, data=table, label="kind", trials=6)
+    lines = refused.value.message.splitlines()[1:]
+    assert "  encoders.table.width: 16, 32, 64 -> 4, 8" in lines
+    (finished_run / "space.py").unlink()
+    with pytest.raises(RunError, match=r"since then:\n  fingerprint: \w{16} -> \w{16}"):
+        search(other, finished_run, data=table, label="kind", trials=6)
+    (finished_run / "space.py").write_text(space_file.read_text())
     changed = tmp_path / "changed.csv"
     changed.write_text("".join(table.read_text().splitlines(keepends=True)[:-20]))
     with pytest.raises(RunError, match="the data of task .* differ from those that the run was begun with"):

@@ -222,6 +222,42 @@ def test_fingerprint_tells_descriptions_apart() -> None:
     assert len({prints[0], prints[1], prints[3]}) == 3
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "lines"),
+    [
+        (A(choose(8, 16)), A(choose(8, 16, 24)), ["x: 8, 16 -> 8, 16, 24"]),
+        (A(choose(8, 16)), A(8), ["x: 8, 16 -> 8"]),
+        (choose(1, 2), choose(2, 1), ["network: 1, 2 -> 2, 1"]),
+        (A(choose(1, 2)), A(choose(1, 2, tie="t")), ["x: tie None -> tie t"]),
+        (A(choose(1, "1")), A(choose(1, 1.5)), ["x: 1, '1' -> 1, 1.5"]),
+        (repeat(B(1), 1, 3), repeat(B(2), 0, 4), ["network: 1 to 3 times -> 0 to 4 times", "*.z: 1 -> 2"]),
+        (A({"a": B(), "b": B()}), A({"a": B(), "c": A()}), ["x.b: removed", "x.c: added A"]),
+        (A([1, 2]), A([1, 2, repeat(1, 0, 2)]), ["x.2: added 0 to 2 times"]),
+        (A(B(1)), A(A(1)), ["x: B -> A"]),
+        (A(choose(1, s=B(1))), A(choose(2, s=B(3))), ["x: 1, s -> 2, s", "x.s.z: 1 -> 3"]),
+        (A(choose(s=1, t=2)), A(choose(s=1, t=3)), ["x.t: 2 -> 3"]),
+        (A(maybe(B(1))), A(maybe(B(choose(1, 2)))), ["x.yes.z: 1 -> 1, 2"]),
+        (A([B(1)], ()), A({"k": B(1)}, None), ["x: a list of 1 -> dict", "y: a list of 0 -> None"]),
+    ],
+)
+def test_what_changed_between_two_spaces_is_said_by_path(old: Any, new: Any, lines: list[str]) -> None:
+    assert Space(new).changes(Space(old)) == lines
+
+
+@quick
+@given(SPACES, SPACES)
+def test_something_changed_exactly_where_fingerprints_differ(old: Space, new: Space) -> None:
+    assert bool(new.changes(old)) == (new.fingerprint != old.fingerprint)
+    assert old.changes(Space(old.network)) == []
+
+
+def test_changed_constraints_are_named() -> None:
+    assert Space(1, {"a": bool, "b": bool}).changes(Space(1, {"b": bool, "c": bool})) == [
+        "constraint c: removed",
+        "constraint a: added",
+    ]
+
+
 def test_constraints_hold_and_the_one_that_refuses_is_named() -> None:
     space = Space(A(integer(0, 9), integer(0, 9)), {"small": lambda n: n.x + n.y < 5, "odd": lambda n: n.x % 2})
     rng = random.Random(0)
