@@ -148,7 +148,7 @@ def _fine_tune(module: MultimodalNet, context: Context, folder: Path) -> dict[st
     train(module, context.task.train, context.task.valid, training)
     save_file({n: t.contiguous() for n, t in module.state_dict().items()}, folder / "weights.safetensors")
     samples = {name: context.task.valid.inputs[name][:64] for name in module.modalities}
-    parity = export_onnx(module, input_shapes(module), folder / "model.onnx", samples=samples)
+    parity = export_onnx(module, input_shapes(module), folder / "model.onnx", samples, module.free)
     return {"parity_max_rel": parity.max_rel, "fine_tune_epochs": training.epochs}
 
 

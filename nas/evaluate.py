@@ -123,7 +123,10 @@ def evaluate(
     if outcome := _refused(limits, metrics):
         return outcome
     file = draft / "model.onnx"
-    metrics |= timed("export_s", lambda: {"parity_max_rel": export_onnx(module, input_shapes(module), file).max_rel})
+    metrics |= timed(
+        "export_s",
+        lambda: {"parity_max_rel": export_onnx(module, input_shapes(module), file, free=module.free).max_rel},
+    )
     metrics["size_bytes"] = file.stat().st_size
     if outcome := _refused(limits, metrics):
         return outcome
@@ -173,7 +176,7 @@ def train_and_score(module: MultimodalNet, task: Task, training: Training, folde
     save_file({n: t.contiguous() for n, t in module.state_dict().items()}, folder / "weights.safetensors")
     file = folder / "model.onnx"
     samples = {name: task.valid.inputs[name][:64] for name in module.modalities}
-    metrics["parity_max_rel"] = export_onnx(module, input_shapes(module), file, samples=samples).max_rel
+    metrics["parity_max_rel"] = export_onnx(module, input_shapes(module), file, samples, module.free).max_rel
     metrics["size_bytes"] = file.stat().st_size
     metrics["accuracy"] = score_onnx(file, task.valid.inputs, task.valid.targets)
     return metrics

@@ -1,24 +1,28 @@
 """From torch to ONNX, with a gate: a file that does not compute what the network does is not kept.
 
-The only place that calls `torch.onnx`. The exporter without dynamo takes a tenth of a second instead of seconds and
-is exact at fixed shapes; the batch axis is left open.
+The only place that calls `torch.onnx`. The exporter without dynamo takes a tenth of a second instead of seconds. The
+batch axis is left open, and where a length is free the last axis too; a file with free lengths says in its metadata
+which lengths it is measured at.
 """
 
 from __future__ import annotations
 
+import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from nas.devices import ONNX_ERRORS
+from nas.blocks.cost import evaluating
+from nas.devices import LENGTHS, ONNX_ERRORS
 from nas.errors import ExportError
 
 TOLERANCE = 1e-4
@@ -50,6 +54,7 @@ def export_onnx(
     input_shapes: Mapping[str, tuple[int, ...]],
     path: Path,
     samples: Mapping[str, NDArray[Any]] | None = None,
+    free: Collection[str] = (),
 ) -> Parity:
     """Write a network as ONNX and prove the file against it.
 
@@ -58,6 +63,7 @@ def export_onnx(
         input_shapes: Input name → shape without the batch axis.
         path: The file; appears only if the proof holds.
         samples: Real inputs `(n, *shape)` to compare on; random ones otherwise.
+        free: Names of the inputs whose last axis may have another length in the deployed file.
 
     Returns:
         The proof.
@@ -66,15 +72,17 @@ def export_onnx(
         ExportError: If the network cannot be written, or its file differs from it.
         OSError: If the file cannot be written.
     """
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
     draft = path.with_name(path.name + ".part")
     try:
-        _write(module, input_shapes, draft)
-        try:
-            parity = compare(module, draft, samples or _random_samples(input_shapes))
-        except ONNX_ERRORS as error:
-            raise ExportError(f"{path.name}: ONNX Runtime cannot run it: {str(error).splitlines()[0]}") from error
+        with evaluating(module):
+            _write(module, input_shapes, draft, free)
+            given = samples or _random_samples(input_shapes)
+            try:
+                parity = compare(module, draft, given)
+                if free:
+                    parity = _worse(parity, compare(module, draft, _longer(given, free)))
+            except ONNX_ERRORS as error:
+                raise ExportError(f"{path.name}: ONNX Runtime cannot run it: {str(error).splitlines()[0]}") from error
         if not parity.max_rel <= TOLERANCE:
             raise ExportError(
                 f"{path.name}: ONNX Runtime differs from torch by {parity.max_rel:.1e} of the largest output; "
@@ -82,8 +90,6 @@ def export_onnx(
             )
         draft.replace(path)
     finally:
-        for part, training in modes.items():
-            part.training = training
         draft.unlink(missing_ok=True)
     return parity
 
@@ -137,12 +143,15 @@ def score_onnx(path: Path, inputs: Mapping[str, NDArray[Any]], targets: NDArray[
     return float((run_onnx(path, inputs).argmax(1) == targets).mean())
 
 
-def _write(module: nn.Module, input_shapes: Mapping[str, tuple[int, ...]], path: Path) -> None:
+def _write(module: nn.Module, input_shapes: Mapping[str, tuple[int, ...]], path: Path, free: Collection[str]) -> None:
     examples = tuple(torch.zeros(1, *shape) for shape in input_shapes.values())
     axes = {name: {0: "batch"} for name in (*input_shapes, "logits")}
+    for name in free:
+        axes[name][len(input_shapes[name])] = f"{name}_length"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # pyright: ignore[reportPrivateImportUsage]
+        warnings.filterwarnings("ignore", message="Constant folding - Only steps=1")
         warnings.filterwarnings("ignore", message="Exporting a model to ONNX with a batch_size other than 1")
         try:
             torch.onnx.export(
@@ -156,8 +165,26 @@ def _write(module: nn.Module, input_shapes: Mapping[str, tuple[int, ...]], path:
             )
         except (RuntimeError, TypeError, ValueError) as error:
             raise ExportError(f"{path.name}: cannot be written as ONNX: {str(error).splitlines()[0]}") from error
+    if free:
+        model = onnx.load(path)
+        lengths = {f"{name}_length": input_shapes[name][-1] for name in free}
+        model.metadata_props.add(key=LENGTHS, value=json.dumps(lengths))
+        onnx.save(model, path)
 
 
 def _random_samples(input_shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, NDArray[np.float32]]:
     rng = np.random.default_rng(0)
     return {n: rng.uniform(0, 255, (max(BATCHES), *s)).astype(np.float32) for n, s in input_shapes.items()}
+
+
+def _longer(samples: Mapping[str, NDArray[Any]], free: Collection[str]) -> Mapping[str, NDArray[Any]]:
+    """The same samples, those of free length one and a half times as long by beginning again."""
+    return {
+        name: np.concatenate([values, values[..., : (values.shape[-1] + 1) // 2]], -1) if name in free else values
+        for name, values in samples.items()
+    }
+
+
+def _worse(first: Parity, second: Parity) -> Parity:
+    """The proof of which the difference is larger, or no number."""
+    return first if first.max_rel > second.max_rel or first.max_rel != first.max_rel else second

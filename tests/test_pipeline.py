@@ -41,7 +41,7 @@ class Tricky(nn.Module):
         self.layer = nn.Linear(shape[0], 8)
 
     def forward(self, x):
-        if self.does == "bad shape" and x.is_meta:
+        if self.does == "bad shape":
             return x[0, 0]
         if self.does == "nan" and self.training:
             return self.layer(x) * float("nan")

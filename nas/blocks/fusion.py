@@ -1,15 +1,35 @@
-"""Fusion: the features of several encoders become one vector."""
+"""Fusion of pooled features: concatenation, sums, gates, products, and what does without a modality."""
 
 from __future__ import annotations
 
-import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from nas.blocks.features import Features, pooled
 from nas.errors import BlockError
+
+MAX_TENSOR = 2**16
+"""Products of features that `TensorFusion` forms at most."""
+
+
+class FusionModule(nn.Module, ABC):
+    """The module of a fusion of ours.
+
+    Attributes:
+        deep: Whether it takes a list of the features of all depths for each modality instead of the last ones.
+    """
+
+    deep: ClassVar[bool] = False
+
+    @abstractmethod
+    def forward(self, features: Sequence[Features], present: Sequence[Tensor] | None = None) -> Tensor:
+        """Map features of each modality to `(b, d)`; `present` tells for each which samples `(b,)` have it."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +38,24 @@ class Concat:
 
     def build(self, shapes: Sequence[tuple[int, ...]]) -> nn.Module:
         """Build for features `(b, *shape)` of each modality; gives `(b, sum of channels)`."""
-        return ConcatFusion(len(shapes))
+        return ConcatFusion()
+
+
+@dataclass(frozen=True)
+class Sum:
+    """The sum of projections of pooled features.
+
+    Attributes:
+        dim: Features of the result.
+        weighted: Whether each modality has a learned weight; they add up to 1.
+    """
+
+    dim: int = 32
+    weighted: bool = False
+
+    def build(self, shapes: Sequence[tuple[int, ...]]) -> nn.Module:
+        """Build for features `(b, *shape)` of each modality; gives `(b, dim)`."""
+        return SumFusion(_channels(shapes), self.dim, self.weighted)
 
 
 @dataclass(frozen=True)
@@ -33,123 +70,261 @@ class Gated:
 
     def build(self, shapes: Sequence[tuple[int, ...]]) -> nn.Module:
         """Build for features `(b, *shape)` of each modality; gives `(b, dim)`."""
-        return GatedFusion([shape[0] for shape in shapes], self.dim)
+        return GatedFusion(_channels(shapes), self.dim)
 
 
 @dataclass(frozen=True)
-class CrossAttention:
-    """The tokens of each modality attend to those of all others (Tsai et al., 2019), one layer, pooled by their mean.
+class FiLM:
+    """Each modality is scaled and shifted feature by feature by what all others say (Perez et al., 2018).
 
     Attributes:
         dim: Features of each modality in the result.
-        heads: Attention heads; they divide `dim`.
     """
 
     dim: int = 32
-    heads: int = 2
 
     def build(self, shapes: Sequence[tuple[int, ...]]) -> nn.Module:
         """Build for features `(b, *shape)` of each modality; gives `(b, dim * modalities)`.
 
         Raises:
-            BlockError: If the heads do not divide the dimension.
+            BlockError: If there is a single modality, which nothing could modulate.
         """
-        if self.dim % self.heads:
-            raise BlockError(f"CrossAttention: {self.heads} heads do not divide dim {self.dim}; expected a divisor.")
-        return CrossAttentionFusion(shapes, self.dim, self.heads)
+        return FiLMFusion(_several("FiLM", shapes), self.dim)
 
 
-class Pool(nn.Module):
-    """The mean of features over all positions."""
+@dataclass(frozen=True)
+class LowRank:
+    """The outer product of all modalities through low-rank factors (Liu et al., LMF, 2018).
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Map `(b, c, *)` to `(b, c)`."""
-        if features.ndim == 4:
-            return features.mean((2, 3))
-        return features if features.ndim == 2 else features.mean(2)
+    Attributes:
+        dim: Features of the result.
+        rank: Of the factors.
+    """
+
+    dim: int = 32
+    rank: int = 4
+
+    def build(self, shapes: Sequence[tuple[int, ...]]) -> nn.Module:
+        """Build for features `(b, *shape)` of each modality; gives `(b, dim)`.
+
+        Raises:
+            BlockError: If the rank is not positive.
+        """
+        if self.rank < 1:
+            raise BlockError(f"LowRank.rank: {self.rank}; expected at least 1.")
+        return LowRankFusion(_channels(shapes), self.dim, self.rank)
 
 
-class ConcatFusion(nn.Module):
+@dataclass(frozen=True)
+class TensorProduct:
+    """The full outer product of all modalities, each with a 1 appended (Zadeh et al., TFN, 2017); for small widths.
+
+    Attributes:
+        dim: Each modality is projected to so many features first.
+    """
+
+    dim: int = 8
+
+    def build(self, shapes: Sequence[tuple[int, ...]]) -> nn.Module:
+        """Build for features `(b, *shape)` of each modality; gives `(b, (dim + 1) ** modalities)`.
+
+        Raises:
+            BlockError: If the product would have more than 65,536 features.
+        """
+        if (size := (self.dim + 1) ** len(shapes)) > MAX_TENSOR:
+            raise BlockError(
+                f"TensorProduct: {size} products of features; expected at most {MAX_TENSOR}.", "Lower dim."
+            )
+        return TensorFusion(_channels(shapes), self.dim)
+
+
+@dataclass(frozen=True)
+class SqueezeFusion:
+    """Channels of each modality are gated by a squeeze of all of them (Joze et al., MMTM, 2020).
+
+    Attributes:
+        reduction: The squeeze has so many times fewer features than all modalities together.
+    """
+
+    reduction: int = 4
+
+    def build(self, shapes: Sequence[tuple[int, ...]]) -> nn.Module:
+        """Build for features `(b, *shape)` of each modality; gives `(b, sum of channels)`."""
+        return SqueezeExcitation(_channels(shapes), self.reduction)
+
+
+@dataclass(frozen=True)
+class Embrace:
+    """Each feature comes from one modality, drawn while training and averaged afterwards.
+
+    EmbraceNet (Choi & Lee, 2019). Modalities that are missing are never drawn, so a network with `modality_dropout`
+    runs without them.
+
+    Attributes:
+        dim: Features of the result.
+    """
+
+    dim: int = 32
+
+    def build(self, shapes: Sequence[tuple[int, ...]]) -> nn.Module:
+        """Build for features `(b, *shape)` of each modality; gives `(b, dim)`."""
+        return EmbraceFusion(_channels(shapes), self.dim)
+
+
+class ConcatFusion(FusionModule):
     """The module of `Concat`."""
 
-    def __init__(self, modalities: int) -> None:
-        super().__init__()
-        self.pools = nn.ModuleList(Pool() for _ in range(modalities))
-
-    def forward(self, *features: Tensor) -> Tensor:
+    def forward(self, features: Sequence[Features], present: Sequence[Tensor] | None = None) -> Tensor:
         """Map features `(b, c_i, *)` to `(b, sum c_i)`."""
-        return torch.cat([pool(x) for pool, x in zip(self.pools, features, strict=True)], 1)
+        return torch.cat([pooled(x) for x in features], 1)
 
 
-class GatedFusion(nn.Module):
+class Projections(nn.Module):
+    """Pools each modality and projects it to the same number of features."""
+
+    def __init__(self, channels: Sequence[int], dim: int, bias: bool = True) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(c, dim, bias=bias) for c in channels)
+
+    def forward(self, features: Sequence[Features]) -> list[Tensor]:
+        """Map features `(b, c_i, *)` to a list of `(b, dim)`."""
+        return [layer(pooled(x)) for layer, x in zip(self.layers, features, strict=True)]
+
+
+class SumFusion(FusionModule):
+    """The module of `Sum`."""
+
+    def __init__(self, channels: Sequence[int], dim: int, weighted: bool) -> None:
+        super().__init__()
+        self.projections = Projections(channels, dim)
+        self.weights = nn.Parameter(torch.zeros(len(channels))) if weighted else None
+
+    def forward(self, features: Sequence[Features], present: Sequence[Tensor] | None = None) -> Tensor:
+        """Map features `(b, c_i, *)` to `(b, dim)`."""
+        parts = self.projections(features)
+        if self.weights is not None:
+            shares = torch.softmax(self.weights, 0)
+            parts = [part * shares[i] for i, part in enumerate(parts)]
+        return reduce(torch.add, parts)
+
+
+class GatedFusion(FusionModule):
     """The module of `Gated`."""
 
     def __init__(self, channels: Sequence[int], dim: int) -> None:
         super().__init__()
-        self.concat = ConcatFusion(len(channels))
-        self.pool = Pool()
-        self.projections = nn.ModuleList(nn.Linear(c, dim) for c in channels)
+        self.projections = Projections(channels, dim)
         self.gates = nn.ModuleList(nn.Linear(sum(channels), dim) for _ in channels)
 
-    def forward(self, *features: Tensor) -> Tensor:
+    def forward(self, features: Sequence[Features], present: Sequence[Tensor] | None = None) -> Tensor:
         """Map features `(b, c_i, *)` to `(b, dim)`."""
-        together = self.concat(*features)
+        together = torch.cat([pooled(x) for x in features], 1)
         parts = [
-            torch.sigmoid(gate(together)) * torch.tanh(projection(self.pool(x)))
-            for gate, projection, x in zip(self.gates, self.projections, features, strict=True)
+            torch.sigmoid(gate(together)) * torch.tanh(part)
+            for gate, part in zip(self.gates, self.projections(features), strict=True)
         ]
-        return torch.stack(parts).sum(0) if len(parts) > 2 else sum(parts[1:], parts[0])
+        return reduce(torch.add, parts)
 
 
-class CrossAttentionFusion(nn.Module):
-    """The module of `CrossAttention`."""
+class FiLMFusion(FusionModule):
+    """The module of `FiLM`."""
 
-    def __init__(self, shapes: Sequence[tuple[int, ...]], dim: int, heads: int) -> None:
+    def __init__(self, channels: Sequence[int], dim: int) -> None:
         super().__init__()
-        lengths = [math.prod(shape[1:]) for shape in shapes]
-        self.projections = nn.ModuleList(nn.Linear(shape[0], dim) for shape in shapes)
-        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in shapes)
-        pairs = [(length, sum(lengths) - length) for length in lengths] if len(shapes) > 1 else []
-        self.attentions = nn.ModuleList(Attention(dim, heads, *pair) for pair in pairs) if pairs else None
+        rest = [sum(channels) - c for c in channels]
+        self.projections = Projections(channels, dim)
+        self.scales = nn.ModuleList(nn.Linear(r, dim) for r in rest)
+        self.shifts = nn.ModuleList(nn.Linear(r, dim) for r in rest)
 
-    def forward(self, *features: Tensor) -> Tensor:
+    def forward(self, features: Sequence[Features], present: Sequence[Tensor] | None = None) -> Tensor:
         """Map features `(b, c_i, *)` to `(b, dim * modalities)`."""
-        tokens = [
-            norm(project(_tokens(x))) for norm, project, x in zip(self.norms, self.projections, features, strict=True)
-        ]
-        if self.attentions is None:
-            return tokens[0].mean(1)
-        attended: list[Tensor] = []
-        for i, attention in enumerate(self.attentions):
-            others = [t for j, t in enumerate(tokens) if j != i]
-            context = torch.cat(others, 1) if len(others) > 1 else others[0]
-            attended.append((tokens[i] + attention(tokens[i], context)).mean(1))
-        return torch.cat(attended, 1)
+        vectors = [pooled(x) for x in features]
+        modulated: list[Tensor] = []
+        for i, part in enumerate(self.projections(features)):
+            rest = torch.cat([v for j, v in enumerate(vectors) if j != i], 1)
+            modulated.append(torch.relu(part * (1 + self.scales[i](rest)) + self.shifts[i](rest)))
+        return torch.cat(modulated, 1)
 
 
-class Attention(nn.Module):
-    """Scaled dot-product attention in plain matrix products, from `length` tokens to `context` others.
+class LowRankFusion(FusionModule):
+    """The module of `LowRank`; the 1 that is appended to each modality is the bias of its factors."""
 
-    Lengths are known when it is built, so the exported graph computes no shapes.
-    """
-
-    def __init__(self, dim: int, heads: int, length: int, context: int) -> None:
+    def __init__(self, channels: Sequence[int], dim: int, rank: int) -> None:
         super().__init__()
-        self.length, self.context = length, context
-        self.heads, self.width = heads, dim // heads
-        self.query, self.key, self.value, self.out = (nn.Linear(dim, dim) for _ in range(4))
+        self.factors = Projections(channels, dim * rank)
+        self.norm = nn.LayerNorm(dim)
+        self.rank, self.dim = rank, dim
+        self.mix = nn.Parameter(torch.full((rank,), 1 / rank))
+        for factor in self.factors.layers:
+            nn.init.ones_(factor.bias)  # pyright: ignore[reportArgumentType] - products of small numbers vanish
 
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """Map `(b, l, dim)` attending to `(b, k, dim)` to `(b, l, dim)`."""
-        query = self._split(self.query(x), self.length)
-        key, value = (self._split(layer(context), self.context) for layer in (self.key, self.value))
-        weights = torch.softmax(query @ key.transpose(2, 3) / math.sqrt(self.width), 3)
-        return self.out((weights @ value).transpose(1, 2).reshape(-1, self.length, self.heads * self.width))
+    def forward(self, features: Sequence[Features], present: Sequence[Tensor] | None = None) -> Tensor:
+        """Map features `(b, c_i, *)` to `(b, dim)`."""
+        parts = self.factors(features)
+        product = parts[0]
+        for part in parts[1:]:
+            product = product * part
+        ranks = product.reshape(-1, self.rank, self.dim) * self.mix.reshape(1, -1, 1)
+        return self.norm(ranks.sum(1))
 
-    def _split(self, x: Tensor, length: int) -> Tensor:
-        return x.reshape(-1, length, self.heads, self.width).transpose(1, 2)
+
+class TensorFusion(FusionModule):
+    """The module of `TensorProduct`."""
+
+    def __init__(self, channels: Sequence[int], dim: int) -> None:
+        super().__init__()
+        self.projections = Projections(channels, dim)
+        self.width = dim + 1
+
+    def forward(self, features: Sequence[Features], present: Sequence[Tensor] | None = None) -> Tensor:
+        """Map features `(b, c_i, *)` to `(b, (dim + 1) ** modalities)`."""
+        parts = [torch.cat([torch.ones_like(p[:, :1]), torch.tanh(p)], 1) for p in self.projections(features)]
+        product = parts[0]
+        for position, part in enumerate(parts[1:], 2):
+            product = (product.unsqueeze(2) * part.unsqueeze(1)).reshape(-1, self.width**position)
+        return product
 
 
-def _tokens(features: Tensor) -> Tensor:
-    """Turn features `(b, c, *)` into tokens `(b, l, c)`."""
-    return features.unsqueeze(1) if features.ndim == 2 else features.flatten(2).transpose(1, 2)
+class SqueezeExcitation(FusionModule):
+    """The module of `SqueezeFusion`."""
+
+    def __init__(self, channels: Sequence[int], reduction: int) -> None:
+        super().__init__()
+        hidden = max(4, sum(channels) // reduction)
+        self.squeeze = nn.Linear(sum(channels), hidden)
+        self.gates = nn.ModuleList(nn.Linear(hidden, c) for c in channels)
+
+    def forward(self, features: Sequence[Features], present: Sequence[Tensor] | None = None) -> Tensor:
+        """Map features `(b, c_i, *)` to `(b, sum c_i)`."""
+        vectors = [pooled(x) for x in features]
+        squeezed = torch.relu(self.squeeze(torch.cat(vectors, 1)))
+        return torch.cat([2 * torch.sigmoid(g(squeezed)) * v for g, v in zip(self.gates, vectors, strict=True)], 1)
+
+
+class EmbraceFusion(FusionModule):
+    """The module of `Embrace`."""
+
+    def __init__(self, channels: Sequence[int], dim: int) -> None:
+        super().__init__()
+        self.projections = Projections(channels, dim)
+
+    def forward(self, features: Sequence[Features], present: Sequence[Tensor] | None = None) -> Tensor:
+        """Map features `(b, c_i, *)` to `(b, dim)`."""
+        docked = torch.stack([torch.relu(part) for part in self.projections(features)], 1)
+        shares = torch.ones_like(docked[:, :, 0])
+        if present is not None:
+            shares = torch.stack(list(present), 1).to(docked.dtype)
+        if self.training:
+            drawn = torch.multinomial(shares + 1e-9, docked.shape[2], replacement=True)
+            return docked.gather(1, drawn.unsqueeze(1)).squeeze(1)
+        return (docked * (shares / shares.sum(1, keepdim=True).clamp(min=1)).unsqueeze(2)).sum(1)
+
+
+def _channels(shapes: Sequence[tuple[int, ...]]) -> list[int]:
+    return [shape[0] for shape in shapes]
+
+
+def _several(name: str, shapes: Sequence[tuple[int, ...]]) -> list[int]:
+    if len(shapes) < 2:
+        raise BlockError(f"{name}: there is one modality; expected at least two.")
+    return _channels(shapes)

@@ -1,37 +1,47 @@
-"""A whole network: an encoder for each modality, a fusion, a head; and what it costs."""
+"""A whole network: an encoder for each modality, a fusion, a head."""
 
 from __future__ import annotations
 
-import copy
-import math
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
-from nas.blocks.fusion import Concat
+from nas.blocks.cost import COSTS, probe
+from nas.blocks.depths import depth_count, until
+from nas.blocks.features import Features, as_features, depths_of
+from nas.blocks.fusion import Concat, FusionModule
+from nas.blocks.fusion_decision import Experts
+from nas.blocks.fusion_search import MFAS, Cell
 from nas.blocks.head import MLP
+from nas.blocks.input import Input, Standardise
 from nas.errors import BlockError, unknown
 
 
 class Encoder(Protocol):
     """One modality → features."""
 
-    def build(self, shape: tuple[int, ...]) -> nn.Module:
-        """Map `(b, *shape)` to features `(b, c)`, `(b, c, t)` or `(b, c, h, w)`."""
+    def build(self, given: Input) -> nn.Module:
+        """Map `(b, *given.shape)` to features `(b, c)`, `(b, c, t)` or `(b, c, h, w)`, alone or as `Features`.
+
+        A module that can hand out features of several depths has a method `depths` that lists them, the last one
+        being what the module itself gives.
+        """
         ...
 
 
 class Fusion(Protocol):
     """The features of several modalities → one vector."""
 
-    def build(self, shapes: Sequence[tuple[int, ...]]) -> nn.Module:
-        """Map features `(b, *shape)`, one argument a modality, to `(b, d)`."""
+    def build(self, shapes: Sequence[Any]) -> nn.Module:
+        """Map features of these shapes, one argument a modality, to `(b, d)`.
+
+        A `FusionModule` takes a list of `Features` and which modalities are present; its `shapes` are, where it is
+        `deep`, a list of the shapes of all depths for each modality.
+        """
         ...
 
 
@@ -44,21 +54,6 @@ class Head(Protocol):
 
 
 @dataclass(frozen=True)
-class Input:
-    """The raw input of one modality, and the statistics that standardise it.
-
-    Attributes:
-        shape: Without the batch axis.
-        mean: One number, or one for each index of the first axis.
-        std: Likewise; positive.
-    """
-
-    shape: tuple[int, ...]
-    mean: float | tuple[float, ...] = 0.0
-    std: float | tuple[float, ...] = 1.0
-
-
-@dataclass(frozen=True)
 class Network:
     """The description of a network; its fields may hold open choices.
 
@@ -66,38 +61,96 @@ class Network:
         encoders: Modality → encoder; an input that no encoder names is not used.
         fusion: What joins their features.
         head: What makes outputs of the result.
+        modality_dropout: Share of modalities that are hidden while training, never all of a sample's. Above 0 the
+            network learns to do without a modality: one whose sample is all NaN (token ids: all 0) is missing
+            (Neverova et al., ModDrop, 2016).
+        inputs: What the network is made for; a task's inputs take their place in a search. Needed by `limit`, and for
+            `nas describe` to count parameters.
+        outputs: Likewise the number of outputs.
     """
 
     encoders: Mapping[str, Encoder]
-    fusion: Fusion = Concat()
+    fusion: Fusion | Experts = Concat()
     head: Head = MLP()
+    modality_dropout: float = 0.0
+    inputs: Mapping[str, Input] = field(default_factory=dict[str, Input])
+    outputs: int = 0
 
-    def build(self, inputs: Mapping[str, Input], outputs: int) -> MultimodalNet:
-        """Build the module for a task's inputs.
+    def canonical(self) -> Network:
+        """Without what the fusion does not read: depths beyond the deepest it looks at, and modalities it ignores."""
+        counts = [depth_count(encoder) for encoder in self.encoders.values()]
+        if not isinstance(self.fusion, MFAS | Cell) or 0 in counts or not self.fusion.fits(len(counts)):
+            return self
+        fusion, kept = self.fusion.narrowed(counts)
+        if fusion == self.fusion and kept == counts:
+            return self
+        encoders = {name: until(e, n) for (name, e), n in zip(self.encoders.items(), kept, strict=True) if n}
+        return replace(self, encoders=encoders, fusion=fusion)
+
+    def build(self, inputs: Mapping[str, Input] | None = None, outputs: int = 0) -> MultimodalNet:
+        """Build the module for a task's inputs and outputs, or for its own.
 
         Raises:
             BlockError: If an encoder names no input, or a part does not fit the shapes it gets.
         """
+        inputs, outputs = inputs or self.inputs, outputs or self.outputs
+        described = self.canonical()
+        if described is not self:
+            return described.build(inputs, outputs)
         if not self.encoders:
             raise BlockError("Network.encoders: there is none; expected an encoder for at least one modality.")
         for name in self.encoders:
             if name not in inputs:
                 raise BlockError(f"Network.encoders: {unknown('modality', name, inputs)}")
+        if not 0 <= self.modality_dropout < 1:
+            raise BlockError(f"Network.modality_dropout: {self.modality_dropout}; expected 0 <= p < 1.")
         used = {name: inputs[name] for name in self.encoders}
         encoders: dict[str, nn.Module] = {}
-        shapes: list[tuple[int, ...]] = []
+        shapes: list[list[tuple[int, ...]]] = []
         for name, encoder in self.encoders.items():
             with _at(f"encoders.{name}"):
-                encoders[name] = encoder.build(used[name].shape)
-            shapes.append(_shape(f"encoders.{name}", encoders[name], [used[name].shape], (1, 2, 3)))
+                encoders[name] = encoder.build(used[name])
+            shapes.append(_depths(f"encoders.{name}", encoders[name], used[name]))
+        last = [depths[-1] for depths in shapes]
+        if isinstance(self.fusion, Experts):
+            with _at("fusion"):
+                experts = self.fusion.build(last, self.head, outputs)
+            _checked("fusion", lambda: fused_shape(experts, shapes), last, (1,))
+            return MultimodalNet(used, encoders, experts, nn.Identity(), self._absence(last))
         with _at("fusion"):
-            fusion = self.fusion.build(shapes)
-        (features,) = _shape("fusion", fusion, shapes, (1,))
+            fusion = self.fusion.build(shapes if getattr(self.fusion, "deep", False) else last)
+            if not isinstance(fusion, FusionModule):
+                fusion = Plainly(fusion)
+        (features,) = _checked("fusion", lambda: fused_shape(fusion, shapes), last, (1,))
         with _at("head"):
             head = self.head.build(features, outputs)
-        if (given := _shape("head", head, [(features,)], (1,))) != (outputs,):
+        given = _checked("head", lambda: tuple(probe(head, [(features,)]).shape[1:]), [(features,)], (1,))
+        if given != (outputs,):
             raise BlockError(f"Network.head: gives {given[0]} outputs; expected {outputs}.")
-        return MultimodalNet(used, encoders, fusion, head)
+        return MultimodalNet(used, encoders, fusion, head, self._absence(last))
+
+    def cost(self, name: str) -> int:
+        """Count what the network costs for its own inputs and outputs; no weight is drawn.
+
+        Args:
+            name: `params`, `macs` or `memory_bytes` (all weights and the largest layer's activations in 32 bits).
+
+        Raises:
+            BlockError: If it does not name its inputs and outputs, cannot be built, or there is no such cost.
+        """
+        if name not in COSTS:
+            raise BlockError(unknown("cost", name, COSTS))
+        if not self.inputs or not self.outputs:
+            raise BlockError(
+                "Network: does not say what it is made for; expected inputs and outputs.",
+                "Give Network(inputs={...}, outputs=...).",
+            )
+        with torch.device("meta"):
+            net = self.build()
+        return COSTS[name](net, dict(zip(net.modalities, net.input_shapes, strict=True)))
+
+    def _absence(self, shapes: Sequence[tuple[int, ...]]) -> Absence | None:
+        return Absence([shape[0] for shape in shapes], self.modality_dropout) if self.modality_dropout else None
 
 
 class MultimodalNet(nn.Module):
@@ -106,73 +159,106 @@ class MultimodalNet(nn.Module):
     Attributes:
         modalities: Names of its inputs, in the order of its arguments.
         input_shapes: Their shapes without the batch axis.
+        free: Names of the inputs whose last axis may have another length.
     """
 
     def __init__(
-        self, inputs: Mapping[str, Input], encoders: Mapping[str, nn.Module], fusion: nn.Module, head: nn.Module
+        self,
+        inputs: Mapping[str, Input],
+        encoders: Mapping[str, nn.Module],
+        fusion: FusionModule,
+        head: nn.Module,
+        absence: Absence | None = None,
     ) -> None:
         super().__init__()
         self.modalities = tuple(inputs)
         self.input_shapes = tuple(i.shape for i in inputs.values())
+        self.free = tuple(name for name, i in inputs.items() if i.free)
+        self.text = tuple(bool(i.vocabulary) for i in inputs.values())
         self.standardise = nn.ModuleList(Standardise(i) for i in inputs.values())
         self.encoders = nn.ModuleList(encoders.values())
         self.fusion = fusion
         self.head = head
+        self.absence = absence
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Map raw inputs `(b, *shape)`, one argument a modality, to logits `(b, outputs)`."""
+        standard = [standardise(x) for standardise, x in zip(self.standardise, inputs, strict=True)]
+        present = None
+        if self.absence is not None:
+            present = self.absence.present(inputs, self.text)
+            standard = [torch.where(_like(here, x), x, torch.zeros_like(x)) for here, x in zip(present, standard)]  # noqa: B905
+        if self.fusion.deep:
+            deep = [self._depths(encoder, x, i, present) for i, (encoder, x) in enumerate(zip(self.encoders, standard))]  # noqa: B905
+            return self.head(self.fusion(deep, present))
         features = [
-            encoder(standardise(x))
-            for encoder, standardise, x in zip(self.encoders, self.standardise, inputs, strict=True)
+            self._shown(as_features(encoder(x)), i, present)
+            for i, (encoder, x) in enumerate(zip(self.encoders, standard, strict=True))
         ]
-        return self.head(self.fusion(*features))
+        return self.head(self.fusion(features, present))
+
+    def _depths(self, encoder: nn.Module, x: Tensor, index: int, present: list[Tensor] | None) -> list[Features]:
+        found = depths_of(encoder, x)
+        return [*found[:-1], self._shown(found[-1], index, present)]
+
+    def _shown(self, features: Features, index: int, present: list[Tensor] | None) -> Features:
+        return features if present is None or self.absence is None else self.absence(features, index, present[index])
 
 
-class Standardise(nn.Module):
-    """Subtracts the mean and divides by the standard deviation, as buffers that travel with the weights."""
+class Absence(nn.Module):
+    """Hides modalities while training, and puts a learned vector where a modality is missing."""
 
-    scale: Tensor
-    shift: Tensor
-
-    def __init__(self, given: Input) -> None:
+    def __init__(self, channels: Sequence[int], share: float) -> None:
         super().__init__()
-        trailing = (1,) * (len(given.shape) - 1)
-        for values in (given.mean, given.std):
-            if isinstance(values, tuple) and len(values) != given.shape[0]:
-                raise BlockError(f"Input: {len(values)} statistics for shape {given.shape}; expected {given.shape[0]}.")
-        if not np.all(np.greater(given.std, 0)):
-            raise BlockError(f"Input.std: {given.std}; expected positive numbers.")
-        mean, std = (torch.tensor(v, dtype=torch.float32).reshape(-1, *trailing) for v in (given.mean, given.std))
-        self.register_buffer("scale", 1 / std)
-        self.register_buffer("shift", -mean / std)
+        self.share = share
+        self.vectors = nn.ParameterList(torch.zeros(c) for c in channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `(b, *shape)` to the same shape."""
-        return x * self.scale + self.shift
+    def present(self, inputs: Sequence[Tensor], text: Sequence[bool]) -> list[Tensor]:
+        """Tell for each modality which samples `(b,)` have it and, while training, keep."""
+        there = [
+            (x.flatten(1) != 0).any(1) if is_text else (~torch.isnan(x)).flatten(1).any(1)
+            for x, is_text in zip(inputs, text, strict=True)
+        ]
+        if not self.training:
+            return there
+        chance = torch.rand(len(there), len(inputs[0]))
+        chance = torch.where(torch.stack(there), chance, torch.zeros_like(chance))
+        kept = (chance >= self.share) | (chance == chance.amax(0))
+        return [here & keep for here, keep in zip(there, kept, strict=True)]
 
-
-def output_shape(module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    """The shape of a module's output without the batch axis, found without computing anything."""
-    training = module.training
-    ghost = _on_meta(module.eval())
-    module.train(training)
-    with torch.no_grad():
-        return tuple(ghost(*(torch.empty(2, *shape, device="meta") for shape in shapes)).shape[1:])
-
-
-def count_params(module: nn.Module) -> int:
-    """The number of parameters."""
-    return sum(p.numel() for p in module.parameters())
+    def forward(self, features: Features, index: int, present: Tensor) -> Features:
+        """Replace the features of samples that miss the modality."""
+        values, mask = features
+        vector = self.vectors[index].reshape(1, -1, *(1,) * (values.ndim - 2))
+        shown = torch.where(_like(present, values), values, vector)
+        return Features(shown, None if mask is None else mask | ~present.unsqueeze(1))
 
 
-def count_macs(module: nn.Module, input_shapes: Mapping[str, tuple[int, ...]]) -> int:
-    """Multiply-accumulate operations of products and convolutions at batch 1, counted without computing them."""
-    training = module.training
-    ghost = _on_meta(module.eval())
-    module.train(training)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        ghost(*(torch.empty(1, *shape, device="meta") for shape in input_shapes.values()))
-    return math.ceil(counter.get_total_flops() / 2)
+class Plainly(FusionModule):
+    """Hands a user's own fusion plain tensors, one argument a modality."""
+
+    def __init__(self, fusion: nn.Module) -> None:
+        super().__init__()
+        self.fusion = fusion
+
+    def forward(self, features: Sequence[Features], present: Sequence[Tensor] | None = None) -> Tensor:
+        """Map features to what the user's module makes of their values."""
+        return self.fusion(*(values for values, _ in features))
+
+
+def fused_shape(fusion: FusionModule, shapes: Sequence[Sequence[tuple[int, ...]]]) -> tuple[int, ...]:
+    """The shape that a fusion gives for features of these depths, without the batch axis."""
+
+    def fused(*flat: Tensor) -> Tensor:
+        left = iter(flat)
+        given = [[Features(next(left)) for _ in deep] for deep in shapes]
+        return fusion(given if fusion.deep else [deep[-1] for deep in given])
+
+    return tuple(probe(fusion, [shape for deep in shapes for shape in deep], fused).shape[1:])
+
+
+def _like(present: Tensor, x: Tensor) -> Tensor:
+    return present.reshape(-1, *(1,) * (x.ndim - 1))
 
 
 @contextmanager
@@ -182,15 +268,21 @@ def _at(path: str) -> Generator[None]:
         yield
     except BlockError as error:
         raise BlockError(f"Network.{path}: {error.message}", error.hint) from error
-    except (ArithmeticError, AttributeError, RuntimeError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
         raise BlockError(f"Network.{path}: cannot be built: {error}") from error
 
 
-def _shape(path: str, module: nn.Module, shapes: Sequence[tuple[int, ...]], axes: tuple[int, ...]) -> tuple[int, ...]:
-    try:
-        shape = output_shape(module, shapes)
-    except (ArithmeticError, AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
-        raise BlockError(f"Network.{path}: fails on shape {', '.join(map(str, shapes))}: {error}") from error
+def _depths(path: str, encoder: nn.Module, given: Input) -> list[tuple[int, ...]]:
+    def shapes() -> list[tuple[int, ...]]:
+        found = probe(encoder, [given.shape], lambda x: depths_of(encoder, x))
+        return [tuple(values.shape[1:]) for values, _ in found]
+
+    found = _tried(path, shapes, [given.shape])
+    return [_checked(path, lambda shape=shape: shape, [given.shape], (1, 2, 3)) for shape in found]
+
+
+def _checked(path: str, shape_of: Any, shapes: Sequence[Any], axes: tuple[int, ...]) -> tuple[int, ...]:
+    shape = _tried(path, shape_of, shapes)
     if 0 in shape:
         raise BlockError(f"Network.{path}: gives {shape} for each sample, which is empty; expected every axis >= 1.")
     if len(shape) not in axes:
@@ -198,6 +290,8 @@ def _shape(path: str, module: nn.Module, shapes: Sequence[tuple[int, ...]], axes
     return shape
 
 
-def _on_meta(module: nn.Module) -> nn.Module:
-    """A copy of a module with shapes and no values."""
-    return copy.deepcopy(module).to("meta")
+def _tried(path: str, shapes_of: Any, given: Sequence[Any]) -> Any:
+    try:
+        return shapes_of()
+    except (ArithmeticError, AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        raise BlockError(f"Network.{path}: fails on shape {', '.join(map(str, given))}: {error}") from error

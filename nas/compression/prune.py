@@ -13,8 +13,9 @@ import torch_pruning as tp
 from torch import nn
 
 from nas.blocks import count_params
-from nas.blocks.conv import Residual
-from nas.blocks.fusion import Attention, CrossAttentionFusion
+from nas.blocks.attention import TransformerLayer
+from nas.blocks.conv import Flat, Residual, Stages
+from nas.blocks.fusion_attention import CrossAttentionFusion
 from nas.errors import CompressionError
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -61,15 +62,15 @@ class Prune:
                     importance=tp.importance.GroupMagnitudeImportance(p=2),
                     pruning_ratio=self.ratio,
                     ignored_layers=_kept(pruned),
-                    customized_pruners={nn.GRU: _Recurrent()},
-                    root_module_types=[nn.Conv2d, nn.Linear],
+                    customized_pruners={nn.GRU: _Recurrent(), nn.LSTM: _Recurrent()},
+                    root_module_types=[nn.Conv2d, nn.Conv1d, nn.Linear],
                     round_to=ROUND_TO,
                 )
                 pruner.step()
             with torch.inference_mode():
                 width, before = pruned(*examples).shape, copy.deepcopy(module).eval()(*examples).shape
         except (RuntimeError, ValueError, KeyError, AttributeError, IndexError, AssertionError, TypeError) as error:
-            raise CompressionError(f"{self.label}: the network cannot be pruned: {error}") from error
+            raise CompressionError(f"{self.label}: its layers' dependencies cannot be traced: {error}") from error
         if width != before:
             raise CompressionError(f"{self.label}: pruning would change the outputs from {before[1]} to {width[1]}.")
         if count_params(pruned) >= count_params(module):
@@ -82,10 +83,10 @@ class Prune:
 class _Recurrent(tp.BasePruningFunc):
     """Tells the dependency graph how wide a recurrent unit is; it is never pruned itself."""
 
-    def get_out_channels(self, layer: nn.GRU) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def get_out_channels(self, layer: nn.GRU | nn.LSTM) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
         return layer.hidden_size * (2 if layer.bidirectional else 1)
 
-    def get_in_channels(self, layer: nn.GRU) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def get_in_channels(self, layer: nn.GRU | nn.LSTM) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
         return layer.input_size
 
     def prune_out_channels(self, layer: nn.Module, idxs: Sequence[int]) -> nn.Module:
@@ -103,15 +104,15 @@ def _kept(module: nn.Module) -> list[nn.Module]:
     """
     kept: list[nn.Module] = [m for m in module.modules() if isinstance(m, nn.GRU | nn.LSTM | nn.MultiheadAttention)]
     for part in module.modules():
-        if isinstance(part, Attention | CrossAttentionFusion):
+        if isinstance(part, TransformerLayer | CrossAttentionFusion):
             kept += [m for m in part.modules() if isinstance(m, nn.Linear | nn.LayerNorm)]
-        if isinstance(part, nn.Sequential) and any(isinstance(m, nn.Flatten) for m in part):
+        if isinstance(part, Stages) and isinstance(part.end, Flat):
             kept += _flattened(part)
     linear = [m for m in module.modules() if isinstance(m, nn.Linear)]
     return kept + linear[-1:]
 
 
-def _flattened(encoder: nn.Sequential) -> list[nn.Module]:
+def _flattened(encoder: Stages) -> list[nn.Module]:
     """The convolutions whose channels reach the flattening: the last one, and through residuals any before it."""
     convolutions: list[nn.Module] = [m for m in encoder.modules() if isinstance(m, nn.Conv2d)]
     return convolutions if any(isinstance(m, Residual) for m in encoder.modules()) else convolutions[-1:]

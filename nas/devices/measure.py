@@ -35,6 +35,9 @@ ONNX_ERRORS = (
 )
 """What ONNX Runtime raises for a file that it cannot load or run; they share no base but `Exception`."""
 
+LENGTHS = "nas.lengths"
+"""Key in a file's metadata: JSON of the names of its free axes, except the batch, and the length to measure each at."""
+
 BLOCK_S = 0.004
 """Length of a block, in seconds: some scheduler slices, and at least one inference."""
 
@@ -110,24 +113,35 @@ def open_session(
     path: str | Path, threads: int, provider: str, batch: int, seed: int
 ) -> tuple[Any, Mapping[str, np.ndarray]]:
     """Open a file as it would be deployed, with random inputs of its types and shapes."""
+    sizes = {"batch": batch, **_lengths(path, provider)}
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_free_dimension_override_by_name("batch", batch)
+    for name, size in sizes.items():
+        options.add_free_dimension_override_by_name(name, size)
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, providers=[provider])
     rng = np.random.default_rng(seed)
     feeds: dict[str, np.ndarray] = {}
     for given in session.get_inputs():
-        shape = [size if isinstance(size, int) else batch for size in given.shape]
+        shape = [size if isinstance(size, int) else sizes.get(size, batch) for size in given.shape]
         values = rng.uniform(0, 255, shape)
         feeds[given.name] = values.astype(
             {"tensor(float)": np.float32, "tensor(uint8)": np.uint8}.get(given.type, np.int64)
         )
     return session, feeds
+
+
+def _lengths(path: str | Path, provider: str) -> Mapping[str, int]:
+    """The lengths to measure free axes at, as the file's metadata say."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    metadata = onnxruntime.InferenceSession(str(path), options, providers=[provider]).get_modelmeta()
+    return json.loads(metadata.custom_metadata_map.get(LENGTHS, "{}"))
 
 
 def warm_up(infer: Callable[[], None], seconds: float = 0.05) -> None:
