@@ -98,7 +98,7 @@ def choose(*options: Any, tie: str | None = None, **named: Any) -> Any:
                 f"choose(): two options have the label {label!r}.",
                 "Name them: choose(small=ConvNet(...), large=ConvNet(...)).",
             )
-        if isinstance(label, str) and "." in label and _is_open(values[position]):
+        if isinstance(label, str) and "." in label and is_open(values[position]):
             raise SpaceError(
                 f"choose(): the label {label!r} contains a dot, which separates the parts of a path; "
                 "expected none above an open choice.",
@@ -234,7 +234,8 @@ def join(path: str, part: str) -> str:
     return f"{path}.{part}" if path else part
 
 
-def _is_open(node: Any) -> bool:
+def is_open(node: Any) -> bool:
+    """Tell whether there is an open choice in a node or below it."""
     return any(isinstance(below, Choice | Repeat) for below in nodes(node))
 
 

@@ -10,7 +10,7 @@ from keyword import iskeyword
 from types import FunctionType
 from typing import Any
 
-from nas.choices import Choice, Repeat, children, field_names, is_nested, join
+from nas.choices import Choice, Repeat, children, field_names, is_nested, is_open, join
 
 
 def count(node: Any) -> dict[frozenset[tuple[str, int]], int]:
@@ -188,7 +188,7 @@ def _word(value: Any) -> str:
 
 
 def describe(node: Any, name: str, depth: int) -> Iterator[str]:
-    """Yield the tree of a description, a line for each block and choice."""
+    """Yield the tree of a description, a line for each block and choice; what is closed is not unfolded."""
     indent = "  " * depth
     if isinstance(node, Choice):
         tie = f" (tie {node.tie})" if node.tie else ""
@@ -197,6 +197,6 @@ def describe(node: Any, name: str, depth: int) -> Iterator[str]:
         yield f"{indent}{name}: {node.low} to {node.high} times"
     elif is_nested(node):
         yield f"{indent}{name}: {type(node).__name__}"
-    for child_name, child in children(node):
+    for child_name, child in children(node) if is_open(node) else ():
         if is_nested(child):
             yield from describe(child, child_name, depth + 1)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 from nas import description
 from nas.choices import Choice, Decide, Label, Repeat, children, nodes, resolve
 from nas.encoding import Encoding, Mask, Vector
-from nas.errors import SpaceError, unknown
+from nas.errors import NasError, SpaceError, unknown
+from nas.extremes import extreme
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
@@ -251,9 +252,33 @@ class Space:
         lines += [f"constraint {name}: removed" for name in had if name not in has]
         return lines + [f"constraint {name}: added" for name in has if name not in had]
 
+    def extremes(self, cost: Callable[[Any], float]) -> tuple[Architecture, Architecture]:
+        """Find the architectures that cost least and most; see `extreme` for how far that is exact.
+
+        Args:
+            cost: Of a closed network description; one that raises a `NasError` is passed over.
+
+        Raises:
+            SpaceError: If the constraints refuse what was found.
+        """
+        least, most = (
+            self.architecture(extreme(self.network, cost, largest, lambda net: self.refused_by(net) is None))
+            for largest in (False, True)
+        )
+        return least, most
+
     def describe(self) -> str:
-        """Print the tree of choices, one line each, and the exact size."""
+        """Print the exact size, the smallest and largest network, and the tree of choices, one line each.
+
+        Networks are compared by parameters, if the description has a method `cost` that counts them.
+        """
         lines = [f"{self.size:,} architectures"]
+        if callable(getattr(self.network, "cost", None)):
+            try:
+                pair = zip(("smallest", "largest"), self.extremes(lambda net: net.cost("params")), strict=True)
+                lines += [f"{name}: {_costs(architecture.network)}" for name, architecture in pair]
+            except NasError as error:
+                lines.append(f"smallest, largest: unknown. {error.message}")
         lines += [f"constraint {name}" for name in self.constraints]
         return "\n".join(lines + list(description.describe(self.network, "network", 0)))
 
@@ -266,6 +291,8 @@ class Space:
         for name, allows in self.constraints.items():
             try:
                 allowed = allows(network)
+            except SpaceError:
+                raise
             except Exception as error:
                 raise SpaceError(
                     f"constraint {name!r}: failed with {type(error).__name__}: {error}; expected True or False.",
@@ -305,6 +332,10 @@ class Space:
             f"constraint {name!r} refused {count} of {_ATTEMPTS} proposals, and none passed all constraints.",
             "Loosen the constraint, or build what it wants into the choices.",
         )
+
+
+def _costs(network: Any) -> str:
+    return f"{network.cost('params'):,} params, {network.cost('macs'):,} MACs"
 
 
 def _digest(text: str) -> str:

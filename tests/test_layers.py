@@ -9,15 +9,16 @@ import pytest
 
 NAS = Path(__file__).resolve().parent.parent / "nas"
 ORDER = [
-    "errors", "choices", "description", "encoding", "space", "space_file", "objective", "pareto", "ledger", "front",
-    "samplers", "predict", "blocks", "tasks", "training", "devices", "export", "evaluate", "execution", "run", "search",
-    "refine", "compression", "compress", "bundle", "report", "progress", "doctor", "cli",
+    "errors", "choices", "description", "encoding", "extremes", "space", "space_file", "objective", "pareto", "ledger",
+    "front", "samplers", "predict", "blocks", "tasks", "training", "devices", "export", "evaluate", "execution", "run",
+    "search", "refine", "compression", "compress", "bundle", "report", "progress", "doctor", "cli",
 ]  # fmt: skip
 NO_TORCH = {
     "errors",
     "choices",
     "description",
     "encoding",
+    "extremes",
     "space",
     "space_file",
     "objective",
