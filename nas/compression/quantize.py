@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from nas.devices import ONNX_ERRORS
+from nas.devices import LENGTHS, ONNX_ERRORS
 from nas.errors import CompressionError
 
 OPERATORS = ("Conv", "Gemm", "MatMul", "Add", "Mul", "Relu", "Clip", "Concat", "GlobalAveragePool", "AveragePool")
@@ -108,29 +108,55 @@ def shorten_names(model: onnx.ModelProto) -> onnx.ModelProto:
     for tensor in model.graph.initializer:
         tensor.name, tensor.doc_string = rename(tensor.name), ""
     del model.graph.value_info[:]
+    kept_metadata = [entry for entry in model.metadata_props if entry.key == LENGTHS]
     del model.metadata_props[:]
+    model.metadata_props.extend(kept_metadata)
     return model
+
+
+ELEMENTWISE = ("Add", "Clip", "Div", "Mul", "Sub", "Unsqueeze", "Where")
+WEIGHTED = ("Conv", "Gemm", "GRU", "LSTM", "MatMul")
 
 
 def _raw_layers(model: Path) -> list[str]:
     """What stays in 32 bits at the input.
 
-    Standardisation, since raw values need all their bits, and a convolution of fewer than four channels, which is
-    several times slower in 8 bits than in 32.
+    What is done to raw values one by one, such as standardisation, since they need all their bits (token ids above 255
+    have no 8-bit form at all); a convolution of fewer than four channels, which is several times slower in 8 bits than
+    in 32; and whatever leads to a logarithm, such as a front end of sound, since small energies count there.
     """
     graph = onnx.load(model, load_external_data=False).graph
-    channels = {tensor.name: tensor.dims[1] for tensor in graph.initializer if len(tensor.dims) == 4}
+    channels = {tensor.name: tensor.dims[1] for tensor in graph.initializer if len(tensor.dims) in (3, 4)}
     raw = {value.name for value in graph.input}
     excluded: list[str] = []
     for node in graph.node:
         if not raw.intersection(node.input):
             continue
-        if node.op_type in ("Mul", "Add"):
+        if node.op_type in ELEMENTWISE:
             excluded.append(node.name)
             raw.update(node.output)
         elif node.op_type == "Conv" and channels.get(node.input[1], 0) < 4:
             excluded.append(node.name)
-    return excluded
+    return excluded + _before_logarithms(graph)
+
+
+def _before_logarithms(graph: onnx.GraphProto) -> list[str]:
+    """Nodes that a logarithm depends on, where weights follow it; at the end of a network it is of probabilities."""
+    feeds = {name: node for node in graph.node for name in node.output}
+    followed: set[str] = set()
+    for node in reversed(graph.node):
+        if node.op_type in WEIGHTED or followed.intersection(node.output):
+            followed.update(node.input)
+    names: list[str] = []
+    seen: set[str] = set()
+    left = [name for node in graph.node if node.op_type == "Log" and followed & {*node.output} for name in node.input]
+    while left:
+        name = left.pop()
+        if name in feeds and name not in seen:
+            seen.add(name)
+            names.append(feeds[name].name)
+            left += feeds[name].input
+    return names
 
 
 @contextmanager
