@@ -1,7 +1,20 @@
 """Hard pictures of digits and their spoken names in babble: encoders that pool or keep positions, and their fusion."""
 
 from nas import Space, choose, integer, repeat
-from nas.blocks import GRU, MLP, Concat, ConvNet, CrossAttention, Gated, MBConv, Network, Plain, Separable, Stage
+from nas.blocks import (
+    GRU,
+    MLP,
+    Concat,
+    ConvNet,
+    CrossAttention,
+    Gated,
+    Input,
+    MBConv,
+    Network,
+    Plain,
+    Separable,
+    Stage,
+)
 
 stage = Stage(
     block=choose(Plain(), Separable(kernel=choose(3, 5)), MBConv(expand=choose(2, 3), squeeze=choose(False, True))),
@@ -22,5 +35,7 @@ space = Space(
         },
         fusion=choose(Concat(), Gated(dim=choose(32, 64)), CrossAttention(dim=32, heads=choose(1, 2, 4))),
         head=MLP(hidden=choose(0, 64), dropout=choose(0.1, 0.3, 0.5)),
+        inputs={"image": Input((1, 28, 28)), "audio": Input((1, 40, 62))},
+        outputs=10,
     )
 )
