@@ -78,9 +78,7 @@ def export_onnx(
             _write(module, input_shapes, draft, free)
             given = samples or _random_samples(input_shapes)
             try:
-                parity = compare(module, draft, given)
-                if free:
-                    parity = _worse(parity, compare(module, draft, _longer(given, free)))
+                parity = compare(module, draft, given, free)
             except ONNX_ERRORS as error:
                 raise ExportError(f"{path.name}: ONNX Runtime cannot run it: {str(error).splitlines()[0]}") from error
         if not parity.max_rel <= TOLERANCE:
@@ -94,41 +92,54 @@ def export_onnx(
     return parity
 
 
-def compare(module: nn.Module, path: Path, samples: Mapping[str, NDArray[Any]]) -> Parity:
+def compare(module: nn.Module, path: Path, samples: Mapping[str, NDArray[Any]], free: Collection[str] = ()) -> Parity:
     """Compare a network in evaluation mode with a file, at batch sizes 1, 7 and all samples.
 
     Args:
         module: Takes the inputs by position, in the order of `samples`.
         path: The ONNX file.
         samples: Input name → `(n, *shape)`.
+        free: Inputs whose last axis is free; they are compared at one and a half times their length too.
     """
     count = len(next(iter(samples.values())))
+    parts = [{name: values[:batch] for name, values in samples.items()} for batch in sorted({*BATCHES, count})]
+    session = open_onnx(path)
     worst_abs = worst_rel = 0.0
-    for batch in (*BATCHES, count):
-        part = {name: values[:batch].astype(np.float32) for name, values in samples.items()}
+    for part in [*parts, *([_longer(parts[-1], free)] if free else [])]:
         with torch.inference_mode():
-            expected = module(*(torch.from_numpy(v) for v in part.values())).numpy()
-        difference = float(np.abs(expected - run_onnx(path, part)).max())
+            expected = module(*(torch.from_numpy(v.astype(np.float32)) for v in part.values())).numpy()
+        difference = float(np.abs(expected - run_session(session, part)).max())
         worst_abs = max(worst_abs, difference) if difference == difference else np.nan
         worst_rel = max(worst_rel, difference / max(float(np.abs(expected).max()), 1e-6))
     return Parity(worst_abs, worst_rel if worst_abs == worst_abs else np.nan, count)
 
 
 def run_onnx(path: Path, inputs: Mapping[str, NDArray[Any]], batch: int = 256) -> NDArray[np.float32]:
-    """Run a file on one thread.
+    """Run a file on one thread; see `run_session`."""
+    return run_session(open_onnx(path), inputs, batch)
+
+
+def open_onnx(path: Path) -> onnxruntime.InferenceSession:
+    """Open a file on one thread, its batch and free lengths open."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def run_session(
+    session: onnxruntime.InferenceSession, inputs: Mapping[str, NDArray[Any]], batch: int = 256
+) -> NDArray[np.float32]:
+    """Run an open file.
 
     Args:
-        path: The ONNX file.
+        session: From `open_onnx`.
         inputs: Input name → `(n, *shape)` of any type; names that the file does not have are left out.
         batch: Samples a run.
 
     Returns:
         Logits `(n, outputs)`.
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     names = [given.name for given in session.get_inputs()]
     count = len(inputs[names[0]])
     parts: list[NDArray[np.float32]] = [
@@ -183,8 +194,3 @@ def _longer(samples: Mapping[str, NDArray[Any]], free: Collection[str]) -> Mappi
         name: np.concatenate([values, values[..., : (values.shape[-1] + 1) // 2]], -1) if name in free else values
         for name, values in samples.items()
     }
-
-
-def _worse(first: Parity, second: Parity) -> Parity:
-    """The proof of which the difference is larger, or no number."""
-    return first if first.max_rel > second.max_rel or first.max_rel != first.max_rel else second
