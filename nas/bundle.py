@@ -167,6 +167,7 @@ def _twin(ledger: Ledger, model: Model) -> Model:
 def _description(context: Context, model: Model, proof: Proof) -> dict[str, Any]:
     task = context.task
     used = [name for name in task.modalities if name in _input_names(model)]
+    network = context.space().architecture(model.decisions).network
     return {
         "model": model.name,
         "labels": list(task.labels),
@@ -175,6 +176,9 @@ def _description(context: Context, model: Model, proof: Proof) -> dict[str, Any]
                 "kind": task.modalities[name].kind,
                 "shape": list(task.modalities[name].shape),
                 "preprocessing": task.modalities[name].preprocessing,
+                "free": task.inputs[name].free,
+                "tokens": bool(task.inputs[name].vocabulary),
+                "optional": bool(network.modality_dropout),
             }
             for name in used
         },

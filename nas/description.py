@@ -189,14 +189,26 @@ def _word(value: Any) -> str:
 
 def describe(node: Any, name: str, depth: int) -> Iterator[str]:
     """Yield the tree of a description, a line for each block and choice; what is closed is not unfolded."""
-    indent = "  " * depth
+    indent, kind = "  " * depth, type(node).__name__
     if isinstance(node, Choice):
         tie = f" (tie {node.tie})" if node.tie else ""
-        yield f"{indent}{name}: one of {', '.join(map(str, node.labels))}{tie}"
+        yield f"{indent}{name}: {_options(node)}{tie}"
     elif isinstance(node, Repeat):
         yield f"{indent}{name}: {node.low} to {node.high} times"
+    elif isinstance(node, Mapping) and not is_open(node):
+        yield f"{indent}{name}: {', '.join(map(str, node)) or 'nothing'}"
+    elif isinstance(node, Mapping | list | tuple):
+        yield f"{indent}{name}" if is_open(node) else f"{indent}{name}: {len(node)} parts"
     elif is_nested(node):
-        yield f"{indent}{name}: {type(node).__name__}"
+        yield f"{indent}{name}" if name == kind else f"{indent}{name}: {kind}"
     for child_name, child in children(node) if is_open(node) else ():
         if is_nested(child):
             yield from describe(child, child_name, depth + 1)
+
+
+def _options(choice: Choice) -> str:
+    """What may be chosen, in a few words."""
+    if choice.is_integer and len(choice.labels) > 2:
+        step = choice.options[1] - choice.options[0]
+        return f"{choice.labels[0]} to {choice.labels[-1]}" + (f" in steps of {step}" if step > 1 else "")
+    return f"one of {', '.join(map(str, choice.labels))}"

@@ -83,7 +83,8 @@ def predict(bundle: Bundle, inputs: Mapping[str, Array | Path]) -> Array:
 
     Args:
         bundle: From `load_bundle`.
-        inputs: For each modality of the bundle an array `(*shape)` or `(n, *shape)`, or a file that holds one.
+        inputs: For each modality of the bundle an array `(*shape)` or `(n, *shape)`, or a file that holds one; those
+            that the bundle calls optional may be missing, but not all.
 
     Returns:
         `(n, classes)`.
@@ -91,12 +92,17 @@ def predict(bundle: Bundle, inputs: Mapping[str, Array | Path]) -> Array:
     Raises:
         PredictError: If a modality is missing, unknown, or does not have its shape.
     """
-    if set(inputs) != set(bundle.modalities):
-        raise PredictError(f"got inputs {sorted(inputs)}; expected {sorted(bundle.modalities)}.")
-    feeds = {name: prepare(inputs[name], bundle.modalities[name], name) for name in bundle.modalities}
+    optional = {name for name, modality in bundle.modalities.items() if modality.get("optional")}
+    if not inputs or not set(bundle.modalities) - optional <= set(inputs) <= set(bundle.modalities):
+        may = f", at least one; {sorted(optional)} may be missing" if optional else ""
+        raise PredictError(f"got inputs {sorted(inputs)}; expected {sorted(bundle.modalities)}{may}.")
+    feeds = {name: prepare(inputs[name], bundle.modalities[name], name) for name in bundle.modalities if name in inputs}
     if len({len(array) for array in feeds.values()}) > 1:
         raise PredictError(f"the inputs differ in number: { {n: len(a) for n, a in feeds.items()} }.")
     count = len(next(iter(feeds.values())))
+    for name in set(bundle.modalities) - set(feeds):
+        modality = bundle.modalities[name]
+        feeds[name] = np.full((count, *modality["shape"]), 0 if modality["tokens"] else np.nan, np.float32)
     logits = [bundle.session.run(None, {n: v[i : i + 1] for n, v in feeds.items()})[0] for i in range(count)]
     return softmax(np.concatenate(logits))
 
@@ -105,21 +111,24 @@ def prepare(value: Array | str | Path, modality: Mapping[str, Any], name: str = 
     """Bring an array or a file to the model's input `(n, *shape)`.
 
     Raises:
-        PredictError: If it cannot be read, has another shape, is empty, or is not made of finite numbers.
+        PredictError: If it cannot be read, has another shape, is empty, or is not made of finite numbers; where the
+            length is free, NaN may stand for steps that are not there.
     """
-    shape, steps = tuple(modality["shape"]), modality["preprocessing"]
+    shape, steps, is_free = tuple(modality["shape"]), modality["preprocessing"], bool(modality.get("free"))
     array = _read(Path(value), steps, name) if isinstance(value, str | Path) else value
     if array.dtype.kind not in "biuf":
         raise PredictError(f"{name}: holds {array.dtype}; expected numbers.")
+    if is_free and array.ndim:
+        shape = (*shape[:-1], array.shape[-1])
     if array.shape == shape[1:] and shape[0] == 1:
         array = array[None]
     if array.shape == shape or (array.shape[1:] == shape[1:] and array.ndim == len(shape) > 1 and shape[0] == 1):
         array = array[None] if array.shape == shape else array[:, None]
     if array.shape[1:] != shape:
         raise PredictError(f"{name}: has shape {array.shape}; expected {shape}, or a batch of such.")
-    if not len(array):
+    if not array.size:
         raise PredictError(f"{name}: is empty; expected at least one sample of shape {shape}.")
-    if not np.isfinite(array).all():
+    if not np.isfinite(np.where(np.isnan(array), 0, array) if is_free else array).all():
         raise PredictError(f"{name}: holds NaN or infinite values; expected finite numbers.")
     return np.ascontiguousarray(array, dtype=np.float32)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import Tensor, nn
 
+from nas.devices import LENGTHS
 from nas.errors import ExportError
 from nas.export import export_onnx, run_onnx, score_onnx
 
@@ -71,3 +74,26 @@ def test_the_file_is_scored_in_batches(tmp_path: Path) -> None:
     targets = expected.argmax(1)
     targets[:4] = (targets[:4] + 1) % 3
     assert score_onnx(tmp_path / "m.onnx", {"x": x}, targets) == pytest.approx(0.6)
+
+
+class Cumulative(nn.Module):
+    """Gives what no exporter can keep for another length: the length it was traced at."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sum(2) * float(x.shape[2])
+
+
+def test_a_file_that_is_right_at_one_length_only_is_refused(tmp_path: Path) -> None:
+    export_onnx(Cumulative(), {"x": (4, 6)}, tmp_path / "m.onnx")
+    with pytest.raises(ExportError, match="differs from torch by"):
+        export_onnx(Cumulative(), {"x": (4, 6)}, tmp_path / "free.onnx", free=["x"])
+    assert not (tmp_path / "free.onnx").exists()
+
+
+def test_a_file_of_free_length_names_its_axes_and_the_length_to_measure_at(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Conv1d(4, 3, 3, padding=1), nn.AdaptiveAvgPool1d(1), nn.Flatten())
+    export_onnx(module, {"x": (4, 6)}, tmp_path / "m.onnx", free=["x"])
+    model = onnx.load(tmp_path / "m.onnx")
+    axes = model.graph.input[0].type.tensor_type.shape.dim
+    assert [axis.dim_param or axis.dim_value for axis in axes] == ["batch", 4, "x_length"]
+    assert {p.key: json.loads(p.value) for p in model.metadata_props} == {LENGTHS: {"x_length": 6}}

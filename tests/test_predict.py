@@ -11,10 +11,14 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from nas import predict as predictor
+from nas.blocks import Gated, Input, Network, Series, Text
+from nas.evaluate import input_shapes
+from nas.export import export_onnx
 from nas.predict import PredictError, load_bundle, log_mel, predict, prepare, read_wav, softmax
 from nas.tasks.digits import audio_preprocessing
 
@@ -321,3 +325,40 @@ def test_script_says_what_is_wrong(folder: Path, arguments: list[str], message: 
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+@pytest.fixture(scope="module")
+def talking(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of a text and a series of free lengths, either of which may be missing."""
+    inputs = {"text": Input((6,), vocabulary=20, free=True), "voice": Input((2, 8), free=True)}
+    torch.manual_seed(0)
+    net = Network({"text": Text(8), "voice": Series()}, Gated(8), modality_dropout=0.3).build(inputs, 2)
+    folder = tmp_path_factory.mktemp("talking")
+    export_onnx(net, input_shapes(net), folder / "model.onnx", free=net.free)
+    modalities = {
+        name: {
+            "kind": "series", "shape": given.shape, "preprocessing": {"files": [".npy"]}, "free": True,
+            "optional": True, "tokens": bool(given.vocabulary),
+        }
+        for name, given in inputs.items()
+    }  # fmt: skip
+    (folder / "bundle.json").write_text(json.dumps({"labels": LABELS, "modalities": modalities}))
+    return folder
+
+
+def test_a_bundle_takes_other_lengths_and_does_without_what_is_optional(talking: Path) -> None:
+    bundle = load_bundle(talking)
+    text, voice = np.array([[3, 4, 5]]), np.random.default_rng(0).normal(size=(1, 2, 15))
+    both = predict(bundle, {"text": text, "voice": voice})
+    ended = np.concatenate([voice, np.full((1, 2, 5), np.nan)], -1)
+    assert np.allclose(predict(bundle, {"text": text, "voice": ended}), both, atol=1e-6)
+    for alone in ({"text": text}, {"voice": voice}):
+        given = predict(bundle, alone)
+        assert np.isfinite(given).all()
+        assert not np.allclose(given, both, atol=1e-6)
+    with pytest.raises(PredictError, match=r"got inputs \[\]; expected .*at least one; .* may be missing"):
+        predict(bundle, {})
+    with pytest.raises(PredictError, match="voice: holds NaN or infinite values"):
+        predict(bundle, {"voice": np.full((1, 2, 4), np.inf)})
+    with pytest.raises(PredictError, match=r"voice: has shape \(1, 3, 4\); expected \(2, 4\)"):
+        predict(bundle, {"voice": np.zeros((1, 3, 4))})

@@ -346,15 +346,6 @@ def test_a_space_file_imports_from_its_folder(tmp_path: Path) -> None:
         load_space(tmp_path / "none.py")
 
 
-@pytest.mark.parametrize("name", ["digits", "avdigits"])
-def test_ready_spaces(name: str) -> None:
-    space = load_space(Path(__file__).parent.parent / "search_spaces" / f"{name}.py")
-    assert space.size > 10**6
-    rng = random.Random(0)
-    for _ in range(20):
-        space.decode(space.mutate(space.sample(rng), rng))
-
-
 @quick
 @given(SPACES)
 def test_every_architecture_of_a_space_travels_and_resolves_to_another_network(space: Space) -> None:

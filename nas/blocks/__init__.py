@@ -13,6 +13,7 @@ from nas.blocks.input import Input
 from nas.blocks.limits import limit
 from nas.blocks.module import module
 from nas.blocks.network import Network
+from nas.blocks.pretrained import Pretrained
 from nas.blocks.recurrent import GRU, LSTM
 from nas.blocks.series import Series, Steady, TCResNet, Temporal, Transformer
 from nas.blocks.tabular import Dense, FTTransformer
@@ -53,6 +54,7 @@ __all__ = [
     "Network",
     "Ordered",
     "Plain",
+    "Pretrained",
     "Regression",
     "Residue",
     "SelfAttention",

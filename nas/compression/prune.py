@@ -16,6 +16,7 @@ from nas.blocks import count_params
 from nas.blocks.attention import TransformerLayer
 from nas.blocks.conv import Flat, Residual, Stages
 from nas.blocks.fusion_attention import CrossAttentionFusion
+from nas.blocks.pretrained import PretrainedEncoder
 from nas.errors import CompressionError
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -99,13 +100,14 @@ class _Recurrent(tp.BasePruningFunc):
 def _kept(module: nn.Module) -> list[nn.Module]:
     """Layers whose outputs keep their width.
 
-    The last one, recurrent units, what attention projects to, and what is flattened: one channel of it is many features
-    of the next layer, and tracing those through a concatenation takes torch-pruning minutes and gigabytes.
+    The last one, recurrent units, what attention projects to, a pretrained model, and what is flattened: one channel of
+    it is many features of the next layer, and tracing those through a concatenation takes torch-pruning minutes and
+    gigabytes.
     """
     kept: list[nn.Module] = [m for m in module.modules() if isinstance(m, nn.GRU | nn.LSTM | nn.MultiheadAttention)]
     for part in module.modules():
-        if isinstance(part, TransformerLayer | CrossAttentionFusion):
-            kept += [m for m in part.modules() if isinstance(m, nn.Linear | nn.LayerNorm)]
+        if isinstance(part, TransformerLayer | CrossAttentionFusion | PretrainedEncoder):
+            kept += [m for m in part.modules() if isinstance(m, nn.Linear | nn.LayerNorm | nn.Embedding)]
         if isinstance(part, Stages) and isinstance(part.end, Flat):
             kept += _flattened(part)
     linear = [m for m in module.modules() if isinstance(m, nn.Linear)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -40,18 +40,24 @@ class Modality:
         mean: Of the training split: one number, or one for each index of the first axis.
         std: Likewise.
         preprocessing: How raw input becomes an array of this shape, for `predict.py`.
+        vocabulary: How many token ids there are, of a text.
+        categories: Column → number of codes, of a table.
+        free: Whether the last axis may have another length when the model is deployed.
     """
 
-    kind: Literal["image", "audio", "vector"]
+    kind: Literal["image", "audio", "vector", "text", "series"]
     shape: tuple[int, ...]
     mean: float | tuple[float, ...]
     std: float | tuple[float, ...]
     preprocessing: Mapping[str, Any]
+    vocabulary: int = 0
+    categories: Mapping[int, int] = field(default_factory=dict[int, int])
+    free: bool = False
 
     @property
     def input(self) -> Input:
         """What a network needs to know of it."""
-        return Input(self.shape, self.mean, self.std)
+        return Input(self.shape, self.mean, self.std, self.vocabulary, self.categories, self.free)
 
 
 @dataclass(frozen=True)

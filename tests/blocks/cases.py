@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -43,6 +47,7 @@ from nas.blocks import (
     NeXt,
     Ordered,
     Plain,
+    Pretrained,
     Regression,
     Residue,
     SelfAttention,
@@ -144,6 +149,22 @@ class MyFront(nn.Module):
         return torch.relu(self.conv(x.unsqueeze(1))).unsqueeze(1)
 
 
+@cache
+def tiny_bert() -> str:
+    """A folder with a small model of random weights, as a pretrained one is stored."""
+    from transformers import BertConfig, BertModel
+
+    folder = tempfile.mkdtemp(prefix="nas-tiny-bert-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=60, hidden_size=12, num_hidden_layers=3, num_attention_heads=2, intermediate_size=16,
+        max_position_embeddings=32,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
 ACTIVATIONS = choose("relu", "hardswish", "silu", "gelu")
 HEADS = choose(1, 2, 4)
 DROPOUT = choose(0.0, 0.3)
@@ -235,6 +256,7 @@ NETWORKS: dict[str, Network] = {
             choose("mean", "max", "attention"), DROPOUT,
         )
     }),
+    "pretrained": Network({"text": Pretrained(tiny_bert(), choose(1, 2, 0), choose("mean", "max", "attention"))}),
     "words": Network({"text": Words(choose(6, 8), choose("count", "mean", "idf"))}),
     "dense": Network({
         "table": Dense(WIDTH, integer(1, 3), DROPOUT, choose(False, True), ACTIVATIONS, choose(2, 4))

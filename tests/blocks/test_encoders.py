@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from cases import tiny_bert
 from torch import nn
 
-from nas import load_space
+from nas import Space, choose, load_space
 from nas.blocks import (
     GRU,
     LSTM,
@@ -25,6 +27,7 @@ from nas.blocks import (
     Input,
     LogMel,
     Network,
+    Pretrained,
     Regression,
     Series,
     Several,
@@ -34,8 +37,9 @@ from nas.blocks import (
     Transformer,
     Waveform,
     Words,
+    limit,
 )
-from nas.errors import BlockError
+from nas.errors import BlockError, SpaceError
 
 SPACES = Path(__file__).parent.parent.parent / "search_spaces"
 DATA = Path(os.environ.get("NAS_DATA", Path(__file__).parent.parent.parent.parent / "shared" / "data"))
@@ -220,3 +224,54 @@ def test_cells_that_the_benchmark_calls_isomorphic_have_one_key() -> None:
     assert len(keys) == 6466
     assert all(len(same) == 1 for same in keys.values())
     assert len(set.union(*keys.values())) == 4930
+
+
+def test_a_pretrained_model_reads_as_its_package_does_and_stays_as_it_is() -> None:
+    transformers = pytest.importorskip("transformers")
+    ids = torch.tensor([[5.0, 9, 7, 0, 0], [3, 8, 2, 6, 1]])
+    net = Network({"t": Pretrained(tiny_bert(), pool="none")}).build({"t": Input((5,), vocabulary=60)}, 2).train()
+    values, mask = net.encoders[0](ids)
+    model = transformers.AutoModel.from_pretrained(tiny_bert()).eval()
+    with torch.no_grad():
+        expected = model(input_ids=ids.long(), attention_mask=(ids != 0).long()).last_hidden_state
+    assert torch.allclose(values.transpose(1, 2)[mask], expected[mask], atol=1e-5)
+    assert not any(p.requires_grad for p in net.encoders[0].parameters())
+    assert not net.encoders[0].model.training
+
+
+@pytest.mark.parametrize(
+    ("block", "given", "message"),
+    [
+        (Pretrained("/no/model"), Input((5,), vocabulary=60), "Pretrained: /no/model cannot be loaded: "),
+        (Pretrained(tiny_bert(), 4), Input((5,), vocabulary=60), "Pretrained.layers: 4; expected 0 to 3"),
+        (Pretrained(tiny_bert()), Input((5,), vocabulary=61), "has 60 token ids, padding 0 and at most 32 tokens"),
+        (Pretrained(tiny_bert()), Input((33,), vocabulary=60), "at least 60, padding 0 and at least 33 tokens"),
+        (Pretrained(tiny_bert()), Input((3, 5)), "expected text"),
+    ],
+)
+def test_a_pretrained_model_that_does_not_fit_says_why(block: Pretrained, given: Input, message: str) -> None:
+    with pytest.raises(BlockError, match=message):
+        Network({"t": block}).build({"t": given}, 2)
+
+
+def test_a_missing_package_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(BlockError, match=r"needs the package transformers.\npip install 'nas\[text\]'"):
+        Network({"t": Pretrained("any")}).build({"t": Input((5,), vocabulary=60)}, 2)
+
+
+def test_limits_refuse_before_anything_is_built() -> None:
+    network = Network({"t": Dense(choose(8, 64, 512), 1)}, inputs={"t": Input((4,))}, outputs=2)
+    for cost, most in (("params", 1000), ("macs", 500), ("memory_bytes", 4000)):
+        space = Space(network, {"small": limit(cost, most)})
+        widths = {space.sample(random.Random(seed)).decisions["encoders.t.width"] for seed in range(30)}
+        assert widths == {8, 64}
+    with pytest.raises(SpaceError, match=r"limit\(\): unknown cost 'flops'; known: macs, memory_bytes, params"):
+        limit("flops", 1)
+    unknown = Space(Network({"t": Dense(choose(8, 64))}), {"small": limit("params", 9)})
+    with pytest.raises(SpaceError, match=r"limit\('params'\): the network does not say what it is made for"):
+        unknown.sample(random.Random(0))
+    with pytest.raises(BlockError, match="does not say what it is made for; expected inputs and outputs"):
+        Network({"t": Dense()}).cost("params")
+    with pytest.raises(BlockError, match="unknown cost 'flops'"):
+        network.cost("flops")

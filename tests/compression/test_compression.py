@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from nas.blocks import GRU, ConvNet, Gated, Input, Network, Plain, Stage, count_params
+from nas.blocks import GRU, ConvNet, Gated, Input, LogMel, Network, Plain, Stage, Text, Waveform, count_params
 from nas.compression import Prune, Quantize
+from nas.devices import LENGTHS
 from nas.errors import CompressionError
 from nas.evaluate import input_shapes
 from nas.export import export_onnx, run_onnx, score_onnx
@@ -106,3 +107,31 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
 
 def test_labels() -> None:
     assert [p.label for p in (Quantize(), Prune(0.3), Prune(0.5))] == ["int8", "prune30", "prune50"]
+
+
+def test_token_ids_beyond_255_keep_their_meaning(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = Network({"t": Text(16)}).build({"t": Input((6,), vocabulary=1000, free=True)}, 4).eval()
+    ids = np.random.default_rng(0).integers(1, 1000, (64, 6)).astype(np.float32)
+    export_onnx(net, input_shapes(net), tmp_path / "m.onnx", {"t": ids}, net.free)
+    Quantize().apply(tmp_path / "m.onnx", {"t": ids}, tmp_path / "q.onnx")
+    small, large = (run_onnx(tmp_path / name, {"t": ids}) for name in ("q.onnx", "m.onnx"))
+    assert np.corrcoef((small - small.mean(0)).ravel(), (large - large.mean(0)).ravel())[0, 1] > 0.95
+    assert [p.key for p in onnx.load(tmp_path / "q.onnx").metadata_props] == [LENGTHS]
+
+
+def test_a_front_end_of_sound_stays_in_32_bits(tmp_path: Path) -> None:
+    encoder = Waveform(LogMel(16, 128, 64), ConvNet(8, (Stage(Plain(), 12),)))
+    net = Network({"a": encoder}).build({"a": Input((1000,))}, 4)
+    sound = np.random.default_rng(0).normal(0, 0.1, (64, 1000)).astype(np.float32)
+    export_onnx(net, input_shapes(net), tmp_path / "m.onnx", {"a": sound})
+    Quantize().apply(tmp_path / "m.onnx", {"a": sound}, tmp_path / "q.onnx")
+    graph = onnx.load(tmp_path / "q.onnx").graph
+    made = {name: node for node in graph.node for name in node.output}
+    before = {name for node in graph.node if node.op_type == "Log" for name in node.input}
+    for node in reversed(graph.node):
+        before.update(node.input if before & {*node.output} else ())
+    kinds = [made[name].op_type for name in before if name in made]
+    assert kinds.count("Conv") == 2
+    assert not {"QuantizeLinear", "DequantizeLinear"} & set(kinds)
+    assert sum(node.op_type == "QuantizeLinear" for node in graph.node) > 0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.blocks import ConvNet, Input, Network
+from nas.blocks import ConvNet, Input, Network, Series, Transformer
 from nas.devices import Target, load_target, measure, measure_local
 from nas.errors import TargetError
 from nas.evaluate import input_shapes
@@ -35,6 +35,19 @@ def test_a_measurement_says_what_it_is_of(model: Path) -> None:
     assert latency.runs >= latency.blocks >= 10
     assert latency.quality in ("good", "noisy")
     assert {"cpu", "cores", "onnxruntime", "provider", "threads", "batch"} <= set(latency.fingerprint)
+
+
+def test_a_free_length_is_measured_at_the_length_that_the_file_names(tmp_path: Path) -> None:
+    file = tmp_path / "m.onnx"
+    taken: list[list[int]] = []
+    for length in (20, 400):
+        net = Network({"s": Series(Transformer(16))}).build({"s": Input((4, length), free=True)}, 3)
+        export_onnx(net, input_shapes(net), file, free=net.free)
+        _, feeds = measure.open_session(file, 1, "CPUExecutionProvider", 2, 0)
+        taken.append(list(feeds["s"].shape))
+        latency = measure_local(file, Target(seconds=0.2))
+    assert taken == [[2, 4, 20], [2, 4, 400]]
+    assert latency.latency_ms > 0
 
 
 def test_a_larger_batch_takes_longer(model: Path) -> None:

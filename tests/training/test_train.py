@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from dataclasses import asdict
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nas.blocks import ConvNet, Dense, Input, Network
+from nas.blocks import ConvNet, Dense, Gated, Input, Network, Series, Text
 from nas.blocks.network import MultimodalNet
 from nas.errors import TrainingError
 from nas.tasks import Split
@@ -88,3 +90,36 @@ def test_only_pictures_are_shifted() -> None:
     shifted = [distort(picture, Augmentation(0.2), generator) for _ in range(5)]
     assert any(not torch.equal(s, picture) for s in shifted)
     assert all(torch.equal(s.flatten().sort().values, picture.flatten().sort().values) for s in shifted)
+
+
+CRASHES = """
+import numpy as np, torch
+from nas.blocks import ConvNet, Input, Network, Residue, Stage
+from nas.tasks import Split
+from nas.training import Training, train
+torch.set_num_threads(1)
+net = Network({"i": ConvNet(6, (Stage(Residue(), 12),))}).build({"i": Input((1, 16, 18), 128.0, 64.0)}, 2)
+split = Split({"i": np.random.default_rng(0).integers(0, 255, (64, 1, 16, 18)).astype(np.uint8)}, np.arange(64) % 2)
+train(net, split, split, Training(epochs=2, batch_size=8))
+"""
+
+
+def test_strided_pointwise_convolutions_of_few_channels_do_not_kill_the_process() -> None:
+    done = subprocess.run([sys.executable, "-c", CRASHES], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_series_with_gaps_text_and_hidden_modalities_are_learnt() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 400)
+    series = rng.normal(size=(400, 2, 12)).astype(np.float32) + labels[:, None, None]
+    text = rng.integers(2, 20, (400, 6)).astype(np.float32)
+    text[labels == 1, 0] = 1
+    for i in range(400):
+        series[i, :, rng.integers(4, 13) :] = np.nan
+    series[:40], text[40:80] = np.nan, 0
+    inputs = {"s": Input((2, 12), free=True), "t": Input((6,), vocabulary=20, free=True)}
+    torch.manual_seed(0)
+    module = Network({"s": Series(), "t": Text(8)}, Gated(8), modality_dropout=0.2).build(inputs, 2)
+    data = Split({"s": series, "t": text}, labels)
+    assert train(module, data, data, Training(epochs=15))[-1].valid_accuracy > 0.9
