@@ -2,7 +2,7 @@
 
 from nas.blocks.audio import MFCC, Learned, LogMel, Waveform
 from nas.blocks.cell import Cell201
-from nas.blocks.conv import Broadcast, ConvNet, MBConv, Mixer, NeXt, Plain, Residue, Separable, Stage
+from nas.blocks.conv import ConvNet, Stage
 from nas.blocks.cost import count_macs, count_memory, count_params
 from nas.blocks.fusion import Concat, Embrace, FiLM, Gated, LowRank, SqueezeFusion, Sum, TensorProduct
 from nas.blocks.fusion_attention import Bottleneck, CrossAttention, MultiLevel, SelfAttention
@@ -16,6 +16,7 @@ from nas.blocks.network import Network
 from nas.blocks.pretrained import Pretrained
 from nas.blocks.recurrent import GRU, LSTM
 from nas.blocks.series import Series, Steady, TCResNet, Temporal, Transformer
+from nas.blocks.stage_blocks import Broadcast, MBConv, Mixer, NeXt, Plain, Residue, Separable
 from nas.blocks.tabular import Dense, FTTransformer
 from nas.blocks.taps import Taps
 from nas.blocks.text import Text, Words

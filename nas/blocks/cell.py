@@ -8,8 +8,9 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nas.blocks.conv import Residual, Stages
+from nas.blocks.conv import Stages
 from nas.blocks.input import Input
+from nas.blocks.stage_blocks import Residual
 from nas.errors import BlockError, unknown
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import torch
+from cases import Mine
 from torch import Tensor, nn
 
 from nas import module
@@ -43,18 +42,6 @@ INPUTS = {
     "text": Input((12,), vocabulary=50, free=True),
     "wave": Input((4000,)),
 }
-
-
-class Mine(nn.Module):
-    """A user's encoder, fusion or head."""
-
-    def __init__(self, width: int, shape: Any = None, shapes: Any = None, features: int = 0, outputs: int = 0) -> None:
-        super().__init__()
-        flat = int(np.prod(shape)) if shape else sum(s[0] for s in shapes) if shapes else features
-        self.layer = nn.Linear(flat, outputs or width)
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return self.layer(torch.cat([x.flatten(1) for x in inputs], 1))
 
 
 class Pair(nn.Module):
