@@ -67,6 +67,10 @@ class BundleError(NasError, RuntimeError):
     """A bundle is incomplete, or failed its proof."""
 
 
+BUILD_ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What a user's own module may raise where it does not fit."""
+
+
 def unknown(kind: str, got: str, known: Iterable[str]) -> str:
     """Say that a name is not known, name those that are, and the nearest of them.
 

@@ -23,7 +23,7 @@ from torch import nn
 
 from nas.blocks.cost import evaluating
 from nas.devices import LENGTHS, ONNX_ERRORS
-from nas.errors import ExportError
+from nas.errors import BUILD_ERRORS, ExportError
 
 TOLERANCE = 1e-4
 """Largest difference allowed, relative to the largest output."""
@@ -81,6 +81,8 @@ def export_onnx(
                 parity = compare(module, draft, given, free)
             except ONNX_ERRORS as error:
                 raise ExportError(f"{path.name}: ONNX Runtime cannot run it: {str(error).splitlines()[0]}") from error
+            except BUILD_ERRORS as error:
+                raise ExportError(f"{path.name}: the network cannot run it: {str(error).splitlines()[0]}") from error
         if not parity.max_rel <= TOLERANCE:
             raise ExportError(
                 f"{path.name}: ONNX Runtime differs from torch by {parity.max_rel:.1e} of the largest output; "

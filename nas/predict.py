@@ -128,6 +128,8 @@ def prepare(value: Array | str | Path, modality: Mapping[str, Any], name: str = 
         raise PredictError(f"{name}: has shape {array.shape}; expected {shape}, or a batch of such.")
     if not array.size:
         raise PredictError(f"{name}: is empty; expected at least one sample of shape {shape}.")
+    if is_free and _has_gap(array, bool(modality.get("tokens"))):
+        raise PredictError(f"{name}: steps that are not there come before others; expected them at the end.")
     if not np.isfinite(np.where(np.isnan(array), 0, array) if is_free else array).all():
         raise PredictError(f"{name}: holds NaN or infinite values; expected finite numbers.")
     return np.ascontiguousarray(array, dtype=np.float32)
@@ -263,6 +265,13 @@ def _named(texts: Sequence[str], modalities: Sequence[str]) -> dict[str, Array |
         if not equals:
             raise PredictError(f"input {name!r}: expected NAME=FILE with NAME one of {', '.join(modalities)}.")
     return {name: Path(file) for name, _, file in pairs}
+
+
+def _has_gap(array: Array, is_text: bool) -> bool:
+    """Whether a step that is not there comes before one that is: `(n, ..., t)`."""
+    absent = np.equal(array, 0) if is_text else np.isnan(array)
+    missing = np.logical_and.reduce(absent.reshape(len(array), -1, array.shape[-1]), axis=1)
+    return bool((missing[:, :-1] & ~missing[:, 1:]).any())
 
 
 def _read(path: Path, steps: Mapping[str, Any], name: str) -> Array:

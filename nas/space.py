@@ -24,6 +24,7 @@ Constraint = Callable[[Any], bool]
 """A predicate over the resolved network; true where the network is allowed."""
 
 _ATTEMPTS = 1000
+_STARTS = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,8 +262,12 @@ class Space:
         Raises:
             SpaceError: If the constraints refuse what was found.
         """
+        starts: list[Mapping[str, Label]] = [{}]
+        if self.constraints:
+            rng = random.Random(0)
+            starts += [self.sample(rng).decisions for _ in range(_STARTS)]
         least, most = (
-            self.architecture(extreme(self.network, cost, largest, lambda net: self.refused_by(net) is None))
+            self.architecture(extreme(self.network, cost, largest, lambda net: self.refused_by(net) is None, starts))
             for largest in (False, True)
         )
         return least, most
@@ -273,10 +278,11 @@ class Space:
         Networks are compared by parameters, if the description has a method `cost` that counts them.
         """
         lines = [f"{self.size:,} architectures"]
-        if callable(getattr(self.network, "cost", None)):
+        if callable(getattr(resolve(self.network, lambda _path, _choice: 0), "cost", None)):
+            found = " found" if self.constraints else ""
             try:
-                pair = zip(("smallest", "largest"), self.extremes(lambda net: net.cost("params")), strict=True)
-                lines += [f"{name}: {_costs(architecture.network)}" for name, architecture in pair]
+                least, most = self.extremes(lambda net: net.cost("params"))
+                lines += [f"smallest{found}: {_costs(least.network)}", f"largest{found}: {_costs(most.network)}"]
             except NasError as error:
                 lines.append(f"smallest, largest: unknown. {error.message}")
         lines += [f"constraint {name}" for name in self.constraints]

@@ -1,9 +1,9 @@
 """Audio-visual digits with the choices of Harmonic-NAS (Ghebriout et al., 2023), for comparison.
 
-Encoders are once-for-all's MobileNetV3: depth 2 to 4, each block with its own kernel and expansion, four depths of
-which feed the fusion. The fusion is a cell of up to four steps over any two vectors known so far, with the operations
-of BM-NAS (Yin et al., 2022) and a convolution with Mish. Harmonic-NAS fuses sequences of 16 positions; here each depth
-is pooled to one vector.
+Encoders are once-for-all's MobileNetV3: depth 2 to 4, each block with its own kernel and expansion. Every depth, the
+stem included, can feed the fusion, where Harmonic-NAS offers it four. The fusion is a cell of up to four steps over any
+two vectors known so far, with the operations of BM-NAS (Yin et al., 2022) and a convolution with Mish. Harmonic-NAS
+fuses sequences of 16 positions; here each depth is pooled to one vector.
 """
 
 from nas import Space, choose, integer, repeat

@@ -73,8 +73,14 @@ def test_constraints_hold_and_what_cannot_be_built_is_passed_over() -> None:
 
     space = Space(Part(integer(0, 9)), {"no 8": lambda network: network.width != 8})
     assert [a.decisions["width"] for a in space.extremes(cost)] == [1, 7]
-    with pytest.raises(SpaceError, match="constraint 'never' refuses"):
+    with pytest.raises(SpaceError, match="constraint 'never' refused"):
         Space(Part(integer(0, 9)), {"never": lambda _: False}).extremes(cost)
+
+
+def test_what_constraints_refuse_does_not_hide_the_end() -> None:
+    space = Space([integer(0, 9), integer(0, 9)], {"sum at most 10": lambda pair: sum(pair) <= 10})
+    least, most = space.extremes(lambda pair: 10 * pair[0] + pair[1])
+    assert [a.network for a in (least, most)] == [(0, 0), (9, 1)]
 
 
 def test_a_description_that_counts_its_cost_shows_its_ends() -> None:

@@ -356,6 +356,10 @@ def test_a_bundle_takes_other_lengths_and_does_without_what_is_optional(talking:
         given = predict(bundle, alone)
         assert np.isfinite(given).all()
         assert not np.allclose(given, both, atol=1e-6)
+    with pytest.raises(PredictError, match="voice: steps that are not there come before others"):
+        predict(bundle, {"voice": ended[..., ::-1]})
+    with pytest.raises(PredictError, match="text: steps that are not there come before others"):
+        predict(bundle, {"text": np.array([[3, 0, 5]])})
     with pytest.raises(PredictError, match=r"got inputs \[\]; expected .*at least one; .* may be missing"):
         predict(bundle, {})
     with pytest.raises(PredictError, match="voice: holds NaN or infinite values"):

@@ -47,10 +47,17 @@ class Cell201:
         )  # fmt: skip
 
     def canonical(self) -> dict[str, Any]:
-        """What the last node computes as an expression, equal for cells that are the same up to dead or void edges."""
+        """What the last node computes as an expression, and each convolution in it once.
+
+        They are equal for cells that are the same up to dead edges, skips and the order of nodes. The convolutions tell
+        twice the same one from two of their own.
+        """
         computed = "+".join(_expression(self, 3))
+        convolutions = sorted(
+            f"{name}({'+'.join(_expression(self, start))})" for start, _, name in _live(self) if "conv" in name
+        )
         cells = self.cells if computed not in ("", "x") else 1
-        return {"cell": computed, "cells": cells, "width": self.width}
+        return {"cell": computed, "convolutions": convolutions, "cells": cells, "width": self.width}
 
     def build(self, given: Input) -> nn.Module:
         """Build for pictures `(b, c, h, w)`; gives `(b, 4 * width, h / 4, w / 4)`.

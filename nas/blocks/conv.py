@@ -39,7 +39,7 @@ class ConvNet:
 
     Attributes:
         stem: Channels of the stem.
-        stages: What follows, lists of stages among them being read as one list; none is a stem alone.
+        stages: What follows, lists of stages among them being read as one list and None left out; none is a stem alone.
         stem_stride: Stride of the stem.
         flatten: Whether features keep their positions, as one vector `(c * h * w,)`, instead of being pooled later.
         resolution: Pictures are resized to so many rows and columns first; 0 leaves them as they are.
@@ -47,7 +47,7 @@ class ConvNet:
     """
 
     stem: int = 16
-    stages: Sequence[Stage | Sequence[Stage]] = (Stage(width=32), Stage(width=64))
+    stages: Sequence[Stage | Sequence[Stage] | None] = (Stage(width=32), Stage(width=64))
     stem_stride: int = 1
     flatten: bool = False
     resolution: int = 0
@@ -103,12 +103,12 @@ class ConvNet:
         return tuple(stage for stage in _flat(self.stages) if stage.depth)
 
 
-def _flat(stages: Sequence[Stage | Sequence[Stage]]) -> Iterator[Stage]:
-    """Stages one after another, those of lists included."""
+def _flat(stages: Sequence[Stage | Sequence[Stage] | None]) -> Iterator[Stage]:
+    """Stages one after another, those of lists included and without those that are left out."""
     for stage in stages:
         if isinstance(stage, list | tuple):
             yield from _flat(stage)
-        else:
+        elif stage is not None:
             yield stage  # pyright: ignore[reportReturnType]
 
 

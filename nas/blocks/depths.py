@@ -5,6 +5,8 @@ A block whose features of several depths can be had has a property `depth_count`
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import is_dataclass, replace
 from typing import Any
 
 
@@ -16,3 +18,18 @@ def depth_count(block: Any) -> int:
 def until(block: Any, count: int) -> Any:
     """A block without what lies beyond its first `count` depths."""
     return block.until(count) if count < depth_count(block) else block
+
+
+def unpooled(block: Any) -> Any:
+    """A block that leaves the mean over its positions to what comes after it, which takes it anyway."""
+    if not is_dataclass(block) or isinstance(block, type):
+        return block
+    if getattr(block, "pool", "") == "mean":
+        return replace(block, pool="none")
+    inner = getattr(block, "encoder", None)
+    return block if (bare := unpooled(inner)) is inner else replace(block, encoder=bare)
+
+
+def present(parts: Iterable[Any]) -> tuple[Any, ...]:
+    """The parts of a list that `maybe` has not left out."""
+    return tuple(part for part in parts if part is not None)

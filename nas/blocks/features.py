@@ -8,6 +8,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from nas.errors import BlockError, unknown
+
+POOLINGS = ("none", "mean", "max", "attention")
+"""How features can be pooled; with `none` the fusion gets all positions."""
+
 FAR = -1e4
 """What a position that does not count gets before a softmax or a maximum; finite, so nothing becomes NaN."""
 
@@ -78,10 +83,15 @@ class Pool(nn.Module):
     Args:
         kind: `mean`, `max` or `attention` (a learned weight for each position; Lin et al., 2017).
         channels: Of the features.
+
+    Raises:
+        BlockError: If there is no such pooling.
     """
 
     def __init__(self, kind: str, channels: int) -> None:
         super().__init__()
+        if kind not in POOLINGS:
+            raise BlockError(f"pool: {unknown('pooling', kind, POOLINGS)}")
         self.kind = kind
         self.score = nn.Linear(channels, 1, bias=False) if kind == "attention" else None
 

@@ -36,6 +36,8 @@ class FusionModule(nn.Module, ABC):
 class Concat:
     """Pooled features side by side."""
 
+    pools: ClassVar[bool] = True
+
     def build(self, shapes: Sequence[tuple[int, ...]]) -> nn.Module:
         """Build for features `(b, *shape)` of each modality; gives `(b, sum of channels)`."""
         return ConcatFusion()
@@ -50,6 +52,7 @@ class Sum:
         weighted: Whether each modality has a learned weight; they add up to 1.
     """
 
+    pools: ClassVar[bool] = True
     dim: int = 32
     weighted: bool = False
 
@@ -66,6 +69,7 @@ class Gated:
         dim: Features of the result.
     """
 
+    pools: ClassVar[bool] = True
     dim: int = 32
 
     def build(self, shapes: Sequence[tuple[int, ...]]) -> nn.Module:
@@ -81,6 +85,7 @@ class FiLM:
         dim: Features of each modality in the result.
     """
 
+    pools: ClassVar[bool] = True
     dim: int = 32
 
     def build(self, shapes: Sequence[tuple[int, ...]]) -> nn.Module:
@@ -101,6 +106,7 @@ class LowRank:
         rank: Of the factors.
     """
 
+    pools: ClassVar[bool] = True
     dim: int = 32
     rank: int = 4
 
@@ -123,6 +129,7 @@ class TensorProduct:
         dim: Each modality is projected to so many features first.
     """
 
+    pools: ClassVar[bool] = True
     dim: int = 8
 
     def build(self, shapes: Sequence[tuple[int, ...]]) -> nn.Module:
@@ -146,6 +153,7 @@ class SqueezeFusion:
         reduction: The squeeze has so many times fewer features than all modalities together.
     """
 
+    pools: ClassVar[bool] = True
     reduction: int = 4
 
     def build(self, shapes: Sequence[tuple[int, ...]]) -> nn.Module:
@@ -164,6 +172,7 @@ class Embrace:
         dim: Features of the result.
     """
 
+    pools: ClassVar[bool] = True
     dim: int = 32
 
     def build(self, shapes: Sequence[tuple[int, ...]]) -> nn.Module:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from nas.blocks.features import Features, pooled
 from nas.blocks.fusion import FusionModule
+from nas.blocks.head import Regression, Several
 from nas.errors import BlockError
 
 RULES = ("average", "weights", "vote", "product")
@@ -25,16 +26,22 @@ class Experts:
             broken by probability (trained as the average); `product` of experts, each with a learned temperature.
     """
 
+    pools: ClassVar[bool] = True
     rule: Literal["average", "weights", "vote", "product"] = "product"
 
     def build(self, shapes: Sequence[tuple[int, ...]], head: Any, outputs: int) -> ExpertsFusion:
         """Build for features `(b, *shape)` of each modality; gives logits `(b, outputs)`.
 
         Raises:
-            BlockError: If the rule is unknown.
+            BlockError: If the rule is unknown, or the head does not decide between classes.
         """
         if self.rule not in RULES:
             raise BlockError(f"Experts.rule: {self.rule!r}; expected one of {', '.join(RULES)}.")
+        decides = not isinstance(head, Regression | Several) and getattr(head, "use", "") != "match"
+        if not decides or outputs < 2:
+            raise BlockError(
+                f"Experts: the head {type(head).__name__} gives {outputs} outputs, no classes to decide between."
+            )
         return ExpertsFusion([head.build(shape[0], outputs) for shape in shapes], self.rule)
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nas.blocks.depths import present
 from nas.blocks.features import Features, pooled
 from nas.blocks.fusion import FusionModule
 from nas.errors import BlockError, unknown
@@ -46,12 +47,17 @@ class MFAS:
     """
 
     deep: ClassVar[bool] = True
+    pools: ClassVar[bool] = True
     layers: Sequence[FusionLayer] = (FusionLayer(),)
     dim: int = 32
 
     def fits(self, modalities: int) -> bool:
         """Whether there is a layer, and each says a depth for each modality."""
         return bool(self.layers) and all(len(x.depths) == modalities and min(x.depths) >= 0 for x in self.layers)
+
+    def canonical(self) -> MFAS:
+        """Without layers that are left out."""
+        return replace(self, layers=present(self.layers))
 
     def narrowed(self, counts: Sequence[int]) -> tuple[MFAS, list[int]]:
         """The same fusion, and how many depths of each modality it reads, for encoders of so many depths."""
@@ -97,7 +103,7 @@ class Step:
     second: int = 1
     operation: Operation = "sum"
 
-    def canonical(self) -> object:
+    def canonical(self) -> Step:
         """Only attention and squeeze-excite treat their two vectors differently."""
         if self.operation in ("attention", "squeeze"):
             return self
@@ -117,12 +123,17 @@ class Cell:
     """
 
     deep: ClassVar[bool] = True
+    pools: ClassVar[bool] = True
     steps: Sequence[Step] = (Step(),)
     dim: int = 32
 
     def fits(self, modalities: int) -> bool:
         """Whether there is a step, and each says two vectors."""
         return modalities > 0 and bool(self.steps) and all(min(step.first, step.second) >= 0 for step in self.steps)
+
+    def canonical(self) -> Cell:
+        """Without steps that are left out."""
+        return replace(self, steps=present(self.steps))
 
     def narrowed(self, counts: Sequence[int]) -> tuple[Cell, list[int]]:
         """The same fusion, and how many depths of each modality it reads, for encoders of so many depths."""
@@ -133,10 +144,10 @@ class Cell:
         left = [index for index, (modality, depth) in enumerate(sources) if depth < kept[modality]]
         place = {old: new for new, old in enumerate([*left, *range(len(sources), len(sources) + len(pairs))])}
         steps = [
-            replace(step, first=place[first], second=place[second])
+            replace(step, first=place[first], second=place[second]).canonical()
             for step, (first, second) in zip(self.steps, pairs, strict=True)
         ]
-        return replace(self, steps=tuple(steps)), kept
+        return replace(self, steps=_in_order(steps, len(left))), kept
 
     def build(self, shapes: Depths) -> nn.Module:
         """Build for features of all depths of each modality; gives `(b, dim)`.
@@ -154,6 +165,24 @@ class Cell:
         return CellFusion(shapes, self)
 
 
+def _in_order(steps: Sequence[Step], known: int) -> tuple[Step, ...]:
+    """Steps in an order of their own: each as soon as its vectors are there, the others by what they compute."""
+    forms = [f"{index:03}" for index in range(known)]
+    for step in steps:
+        forms.append(f"{step.operation}({forms[step.first]},{forms[step.second]})")
+    waiting, place = list(range(len(steps))), {index: index for index in range(known)}
+    while waiting:
+        ready = [i for i in waiting if steps[i].first in place and steps[i].second in place]
+        taken = min(ready, key=lambda i: (forms[known + i], i))
+        place[known + taken] = len(place)
+        waiting.remove(taken)
+    moved = [
+        (place[known + i], replace(s, first=place[s.first], second=place[s.second]).canonical())
+        for i, s in enumerate(steps)
+    ]
+    return tuple(step for _, step in sorted(moved, key=lambda pair: pair[0]))
+
+
 @dataclass(frozen=True)
 class Ordered:
     """Modalities are fused one after another, or all at once.
@@ -164,6 +193,7 @@ class Ordered:
         dim: Features of the result.
     """
 
+    pools: ClassVar[bool] = True
     order: Literal["cascade", "parallel"] = "cascade"
     reverse: bool = False
     dim: int = 32
@@ -178,9 +208,13 @@ class Ordered:
             raise BlockError(f"Ordered.order: {self.order!r}; expected cascade or parallel.")
         return OrderedFusion([shape[0] for shape in shapes], self)
 
-    def canonical(self) -> object:
+    def canonical(self) -> Ordered:
         """What is fused at once has no first."""
         return self if self.order == "cascade" else Ordered(self.order, False, self.dim)
+
+    def among(self, modalities: int) -> Ordered:
+        """Two are fused at once either way."""
+        return self if modalities > 2 else Ordered("parallel", False, self.dim)
 
 
 @dataclass(frozen=True)
@@ -192,6 +226,7 @@ class Graph:
         rounds: Of messages.
     """
 
+    pools: ClassVar[bool] = True
     dim: int = 32
     rounds: int = 1
 

@@ -17,8 +17,8 @@ class Input:
     """The raw input of one modality, and the statistics that standardise it.
 
     All inputs travel as float32, token ids and codes of categories included. NaN means "not there": the end of a
-    series that is shorter than its neighbours in a batch, or, where a whole sample is NaN, a missing modality. A
-    sample of token ids that are all 0 is missing too.
+    series that is shorter than its neighbours in a batch (never its beginning or middle), or, where a whole sample is
+    NaN, a missing modality. Token ids end with 0 likewise, and a sample of which all are 0 is missing.
 
     Attributes:
         shape: Without the batch axis: `(c, h, w)` pictures, `(samples,)` sound, `(t,)` token ids, `(c, t)` series,
@@ -46,10 +46,12 @@ class Input:
                 raise BlockError(f"Input: {len(values)} statistics for shape {self.shape}; expected {self.shape[0]}.")
         if not np.all(np.greater(self.std, 0)):
             raise BlockError(f"Input.std: {self.std}; expected positive numbers.")
-        if self.categories and (len(self.shape) != 1 or max(self.categories) >= self.shape[0]):
-            raise BlockError(
-                f"Input.categories: column {max(self.categories)} of shape {self.shape}; expected columns of a table."
-            )
+        for column, codes in self.categories.items():
+            if len(self.shape) != 1 or not 0 <= column < self.shape[0] or codes < 1:
+                raise BlockError(
+                    f"Input.categories: column {column} of shape {self.shape} with {codes} codes; expected columns of "
+                    "a table and at least one code."
+                )
 
 
 class Standardise(nn.Module):

@@ -12,7 +12,7 @@ from torch import nn
 from nas.blocks.cost import probe
 from nas.blocks.features import Features, masked
 from nas.blocks.input import Input
-from nas.errors import BlockError, unknown
+from nas.errors import BUILD_ERRORS, BlockError, unknown
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class ModuleBlock:
         offered = {n: v for n, v in known.items() if n in parameters and n not in self.arguments}
         try:
             return self.factory(**offered, **self.arguments)
-        except (TypeError, ValueError, RuntimeError) as error:
+        except BUILD_ERRORS as error:
             raise BlockError(f"{self.label}: cannot be built with {dict(self.arguments)}: {error}") from error
 
 

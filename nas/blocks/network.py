@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from nas.blocks.cost import COSTS, probe
-from nas.blocks.depths import depth_count, until
+from nas.blocks.depths import depth_count, unpooled, until
 from nas.blocks.features import Features, as_features, depths_of
 from nas.blocks.fusion import Concat, FusionModule
 from nas.blocks.fusion_decision import Experts
-from nas.blocks.fusion_search import MFAS, Cell
+from nas.blocks.fusion_search import MFAS, Cell, Ordered
 from nas.blocks.head import MLP
 from nas.blocks.input import Input, Standardise
-from nas.errors import BlockError, unknown
+from nas.errors import BUILD_ERRORS, BlockError, unknown
 
 
 class Encoder(Protocol):
@@ -77,15 +77,26 @@ class Network:
     outputs: int = 0
 
     def canonical(self) -> Network:
-        """Without what the fusion does not read: depths beyond the deepest it looks at, and modalities it ignores."""
-        counts = [depth_count(encoder) for encoder in self.encoders.values()]
-        if not isinstance(self.fusion, MFAS | Cell) or 0 in counts or not self.fusion.fits(len(counts)):
-            return self
-        fusion, kept = self.fusion.narrowed(counts)
-        if fusion == self.fusion and kept == counts:
-            return self
-        encoders = {name: until(e, n) for (name, e), n in zip(self.encoders.items(), kept, strict=True) if n}
-        return replace(self, encoders=encoders, fusion=fusion)
+        """Without what makes no difference.
+
+        That is modalities that are left out or ignored by the fusion, depths beyond the deepest that it looks at, a
+        mean that it would take itself, and the order of steps and modalities where it does not matter.
+        """
+        described: Mapping[str, Any] = self.encoders
+        encoders = {name: encoder for name, encoder in described.items() if encoder is not None}
+        fusion: Any = self.fusion
+        if isinstance(fusion, Ordered):
+            fusion = fusion.among(len(encoders))
+        if isinstance(fusion, MFAS | Cell):
+            fusion = fusion.canonical()
+            counts = [depth_count(encoder) for encoder in encoders.values()]
+            if 0 not in counts and fusion.fits(len(counts)):
+                fusion, kept = fusion.narrowed(counts)
+                encoders = {name: until(e, n) for (name, e), n in zip(encoders.items(), kept, strict=True) if n}
+        if getattr(fusion, "pools", False):
+            encoders = {name: unpooled(encoder) for name, encoder in encoders.items()}
+        same = fusion == self.fusion and encoders == self.encoders
+        return self if same else replace(self, encoders=encoders, fusion=fusion)
 
     def build(self, inputs: Mapping[str, Input] | None = None, outputs: int = 0) -> MultimodalNet:
         """Build the module for a task's inputs and outputs, or for its own.
@@ -97,6 +108,9 @@ class Network:
         described = self.canonical()
         if described is not self:
             return described.build(inputs, outputs)
+        for part in ("fusion", "head"):
+            if getattr(self, part) is None:
+                raise BlockError(f"Network.{part}: is left out; expected a {part}.")
         if not self.encoders:
             raise BlockError("Network.encoders: there is none; expected an encoder for at least one modality.")
         for name in self.encoders:
@@ -268,13 +282,15 @@ def _at(path: str) -> Generator[None]:
         yield
     except BlockError as error:
         raise BlockError(f"Network.{path}: {error.message}", error.hint) from error
-    except (ArithmeticError, AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+    except BUILD_ERRORS as error:
         raise BlockError(f"Network.{path}: cannot be built: {error}") from error
 
 
 def _depths(path: str, encoder: nn.Module, given: Input) -> list[tuple[int, ...]]:
     def shapes() -> list[tuple[int, ...]]:
         found = probe(encoder, [given.shape], lambda x: depths_of(encoder, x))
+        if given.free:
+            probe(encoder, [(*given.shape[:-1], 2 * given.shape[-1] + 1)])
         return [tuple(values.shape[1:]) for values, _ in found]
 
     found = _tried(path, shapes, [given.shape])
@@ -293,5 +309,5 @@ def _checked(path: str, shape_of: Any, shapes: Sequence[Any], axes: tuple[int, .
 def _tried(path: str, shapes_of: Any, given: Sequence[Any]) -> Any:
     try:
         return shapes_of()
-    except (ArithmeticError, AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+    except BUILD_ERRORS as error:
         raise BlockError(f"Network.{path}: fails on shape {', '.join(map(str, given))}: {error}") from error

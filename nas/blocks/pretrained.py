@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from nas.blocks.features import FAR, Features, Pool, masked
 from nas.blocks.input import Input
-from nas.blocks.steps import POOLINGS, Pooling
+from nas.blocks.steps import Pooling
 from nas.blocks.text import token_ids, vocabulary_of
-from nas.errors import BlockError, unknown
+from nas.errors import BlockError
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,6 @@ class Pretrained:
             BlockError: If the input is not text, the package or the model is missing, or they do not fit each other.
         """
         vocabulary = vocabulary_of("Pretrained", given)
-        if self.pool not in POOLINGS:
-            raise BlockError(f"Pretrained.pool: {unknown('pooling', self.pool, POOLINGS)}")
         model = _load(self.name, self.layers)
         config = model.config
         if (

@@ -12,6 +12,7 @@ from nas.blocks.depths import depth_count, until
 from nas.blocks.features import Features, as_features, masked
 from nas.blocks.input import Input
 from nas.blocks.layers import Activation, activation, odd
+from nas.blocks.recurrent import RecurrentBlock
 from nas.blocks.steps import Pooling, SequenceEncoder, Stack, Trunk, check_stride, series_front
 from nas.errors import BlockError
 
@@ -179,6 +180,12 @@ class Series:
     trunk: Trunk = Temporal()
     pool: Pooling = "mean"
     stride: int = 1
+
+    def canonical(self) -> Series:
+        """Steps that a recurrent unit would stack are stacked before it."""
+        if not isinstance(self.trunk, RecurrentBlock):
+            return self
+        return replace(self, trunk=replace(self.trunk, stride=1), stride=self.stride * self.trunk.stride)
 
     @property
     def depth_count(self) -> int:

@@ -238,10 +238,13 @@ def conv(
 ) -> nn.Sequential:
     """Convolution, normalisation and, unless `act` is None, activation.
 
-    A kernel as wide as its stride cuts the picture into patches; any other must be odd.
+    A kernel as wide as its stride cuts the picture into patches, the last ones filled up with zeros; any other must be
+    odd.
     """
-    padding = 0 if kernel == stride and kernel % 2 == 0 else odd(kernel) // 2
+    patches = kernel == stride and kernel % 2 == 0
+    padding = 0 if patches else odd(kernel) // 2
     layers: list[nn.Module] = [
+        *([nn.ZeroPad2d((0, stride - 1, 0, stride - 1))] if patches else []),
         nn.Conv2d(channels, width, kernel, stride, padding, groups=groups, bias=norm == "none"),
         norm2d(norm, width),
     ]

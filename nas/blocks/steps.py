@@ -5,6 +5,7 @@ Steps that a mask leaves out never change what the others give, so a deployed mo
 
 from __future__ import annotations
 
+import math
 from typing import Literal, Protocol
 
 import torch
@@ -14,10 +15,9 @@ from torch.nn import functional as F
 from nas.blocks.cost import probe
 from nas.blocks.features import Features, Pool, as_features, masked
 from nas.blocks.input import Input
-from nas.errors import BlockError, unknown
+from nas.errors import BlockError
 
 Pooling = Literal["none", "mean", "max", "attention"]
-POOLINGS = ("none", "mean", "max", "attention")
 
 
 class Trunk(Protocol):
@@ -46,8 +46,6 @@ class SequenceEncoder(nn.Module):
 
     def __init__(self, front: nn.Module, channels: int, trunk: Trunk, pool: str) -> None:
         super().__init__()
-        if pool not in POOLINGS:
-            raise BlockError(f"pool: {unknown('pooling', pool, POOLINGS)}")
         self.front = front
         self.trunk = trunk.build_trunk(channels)
         self.pool = None if pool == "none" else Pool(pool, self._width(channels))
@@ -117,6 +115,7 @@ class SeriesFront(nn.Module):
         x = x.squeeze(1) if self.is_picture else x
         if not self.free:
             return Features(x)
+        x = F.pad(x, (0, 1), value=math.nan)  # so that there is a step in a series of none
         missing = torch.isnan(x)
         return masked(torch.where(missing, torch.zeros_like(x), x), (~missing).any(1))
 

@@ -54,9 +54,10 @@ class Dense:
         Raises:
             BlockError: If the input is not a vector, or there is no layer.
         """
-        if len(given.shape) != 1 or self.depth < 1:
+        if len(given.shape) != 1 or given.free or given.vocabulary or self.depth < 1:
             raise BlockError(
-                f"Dense: the input has shape {given.shape}, depth is {self.depth}; expected a vector and depth >= 1."
+                f"Dense: the input has shape {given.shape}, depth is {self.depth}; expected a vector of fixed length "
+                "and depth >= 1."
             )
         embedding = [Embedded(given, self.embed)] if given.categories else []
         features = embedding[0].features if embedding else given.shape[0]
@@ -102,7 +103,7 @@ class FTTransformer:
         Raises:
             BlockError: If the input is not a vector, or there is no layer.
         """
-        if len(given.shape) != 1 or given.vocabulary or self.layers < 1:
+        if len(given.shape) != 1 or given.free or given.vocabulary or self.layers < 1:
             raise BlockError(
                 f"FTTransformer: the input has shape {given.shape}, layers are {self.layers}; expected a vector and at "
                 "least one layer."

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nas.blocks.depths import depth_count, until
+from nas.blocks.depths import depth_count, unpooled, until
 from nas.blocks.features import depths_of, pooled
 from nas.blocks.input import Input
 from nas.errors import BlockError
@@ -33,7 +33,7 @@ class Taps:
         """Each depth once, in order, and of the encoder what they need."""
         count = depth_count(self.encoder)
         depths = sorted({min(depth, count - 1) if count else depth for depth in self.depths})
-        return Taps(until(self.encoder, depths[-1] + 1), tuple(depths)) if depths else self
+        return Taps(unpooled(until(self.encoder, depths[-1] + 1)), tuple(depths)) if depths else self
 
     def build(self, given: Input) -> nn.Module:
         """Build for inputs `(b, *given.shape)`; gives `(b, sum of channels)`.

@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from nas.blocks.depths import depth_count, until
 from nas.blocks.features import Features, masked
@@ -89,7 +90,7 @@ class TextFront(nn.Module):
 
     def forward(self, x: Tensor) -> Features:
         """Map `(b, t)` to `(b, width, t)`."""
-        ids, mask = token_ids(x, self.last)
+        ids, mask = token_ids(F.pad(x, (0, 1)), self.last)  # so that there is a token in a text of none
         return masked(self.dropout(self.embedding(ids)).transpose(1, 2), mask)
 
 

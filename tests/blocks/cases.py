@@ -233,7 +233,7 @@ NETWORKS: dict[str, Network] = {
             Temporal(
                 WIDTH, integer(1, 3), choose(1, 3), choose(False, True), choose(False, True), ACTIVATIONS, DROPOUT
             ),
-            choose("mean", "max", "attention"), choose(1, 2, 3),
+            choose("none", "mean", "max", "attention"), choose(1, 2, 3),
         )
     }),
     "series, free": Network({

@@ -103,7 +103,10 @@ def test_what_does_not_fit_says_where(network: Network, message: str) -> None:
     [
         (((3,), 0.0, 0.0), "Input.std: 0.0; expected positive"),
         (((3,), (0.0, 1.0), 1.0), r"2 statistics for shape \(3,\); expected 3"),
-        (((2,), 0.0, 1.0, 0, {2: 3}), r"Input.categories: column 2 of shape \(2,\); expected columns of a table"),
+        (
+            ((2,), 0.0, 1.0, 0, {2: 3}),
+            r"column 2 of shape \(2,\) with 3 codes; expected columns of a table",
+        ),
     ],
 )
 def test_an_input_that_does_not_fit_is_refused_when_it_is_described(values: Any, message: str) -> None:
