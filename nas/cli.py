@@ -235,7 +235,10 @@ def describe(space: Annotated[Path, typer.Argument(metavar="SPACE.py")]) -> None
     """Print a space's tree of choices and its exact size."""
     from nas.space_file import load_space
 
-    _out.print(load_space(space).describe(), markup=False)
+    loaded = load_space(space)
+    with _err.status("seeking the smallest and the largest network"):
+        text = loaded.describe()
+    _out.print(text, markup=False)
 
 
 @app.command()

@@ -11,6 +11,8 @@ from nas.errors import NasError
 
 Decisions = Mapping[str, Label]
 
+_WALKS = 3
+
 
 def extreme(
     network: Any,
@@ -30,14 +32,14 @@ def extreme(
         cost: Of a closed description; one that raises a `NasError` is passed over.
         largest: Whether most is sought.
         is_allowed: Whether a closed description may be taken.
-        starts: Decisions that walks begin with.
+        starts: Decisions that walks may begin with; those of the best few do.
 
     Returns:
-        The decisions; those that the first walk began with if none met any that is allowed and can be built.
+        The decisions; some of the refused ones if the walks met none that is allowed and can be built.
     """
     sign = -1 if largest else 1
 
-    def close(wanted: Decisions) -> tuple[dict[str, Label], dict[str, Choice], float]:
+    def close(wanted: Decisions, best: float = math.inf) -> tuple[dict[str, Label], dict[str, Choice], float]:
         decisions: dict[str, Label] = {}
         choices: dict[str, Choice] = {}
 
@@ -48,7 +50,8 @@ def extreme(
 
         closed = resolve(network, decide)
         try:
-            return decisions, choices, sign * cost(closed) if is_allowed(closed) else math.inf
+            value = sign * cost(closed)
+            return decisions, choices, value if value < best and is_allowed(closed) else math.inf
         except NasError:
             return decisions, choices, math.inf
 
@@ -60,10 +63,11 @@ def extreme(
             for label in choices[path].labels if path in decisions else ():
                 if label == decisions.get(path):
                     continue
-                changed, open_there, value = close({**decisions, path: label})
+                changed, open_there, value = close({**decisions, path: label}, best)
                 if value < best:
                     decisions, choices, best = changed, open_there, value
                     untried += [other for other in decisions if other != path and other not in untried]
         return decisions, best
 
-    return min((walk(start) for start in starts), key=lambda found: found[1])[0]
+    best_first = sorted(starts, key=lambda start: close(start)[2])
+    return min((walk(start) for start in best_first[:_WALKS]), key=lambda found: found[1])[0]

@@ -24,7 +24,7 @@ Constraint = Callable[[Any], bool]
 """A predicate over the resolved network; true where the network is allowed."""
 
 _ATTEMPTS = 1000
-_STARTS = 12
+_STARTS = 50
 
 
 @dataclass(frozen=True, eq=False)
