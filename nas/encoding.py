@@ -56,7 +56,7 @@ class Encoding:
         self._places: dict[str, tuple[int, Choice, Sequence[float]]] = {}
         known: dict[Choice, Sequence[float]] = {}
         for path, choice in decisions(space.network):
-            ranks = known[choice] if choice in known else known.setdefault(choice, _ranks(choice.labels))
+            ranks = known[choice] if choice in known else known.setdefault(choice, label_ranks(choice.labels))
             self._places[path] = len(self.names), choice, ranks
             self.names += [path] if ranks else [f"{path}={label}" for label in choice.labels]
         self.size = len(self.names)
@@ -87,8 +87,8 @@ class Encoding:
         return values, mask
 
 
-def _ranks(labels: Sequence[Label]) -> Sequence[float]:
-    """The rank of each label among the others in [0, 1] if all are numbers, else nothing."""
+def label_ranks(labels: Sequence[Label]) -> Sequence[float]:
+    """Give the rank of each label among the others in [0, 1] if all are numbers, else nothing."""
     numbers = [label for label in labels if isinstance(label, int | float) and not isinstance(label, bool)]
     if len(numbers) < len(labels):
         return ()

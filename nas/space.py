@@ -132,6 +132,39 @@ class Space:
 
         return self._first_allowed(mutation, architecture)
 
+    def neighbours(self, architecture: Architecture, rng: random.Random) -> Iterator[Architecture]:
+        """Yield, in random order, an allowed architecture for each way to change one decision.
+
+        All other decisions that are still reached are kept; those that are newly reached are drawn. Changes that lead
+        to the same network are left out.
+        """
+        choices: dict[str, Choice] = {}
+
+        def replay(path: str, choice: Choice) -> int:
+            choices[path] = choice
+            return choice.index(architecture.decisions[path], path)
+
+        self._record(replay)
+        changes = [
+            (path, index)
+            for path, choice in choices.items()
+            for index, label in enumerate(choice.labels)
+            if label != architecture.decisions[path]
+        ]
+        rng.shuffle(changes)
+        for changed, index in changes:
+
+            def decide(path: str, choice: Choice, changed: str = changed, index: int = index) -> int:
+                if path == changed:
+                    return index
+                if path in architecture.decisions:
+                    return choice.index(architecture.decisions[path], path)
+                return rng.randrange(len(choice.options))
+
+            neighbour = self._record(decide)
+            if neighbour != architecture and self.refused_by(neighbour.network) is None:
+                yield neighbour
+
     def crossover(self, first: Architecture, second: Architecture, rng: random.Random) -> Architecture:
         """Inherit every decision from one of two parents, at random where both have it (uniform crossover).
 

@@ -9,13 +9,24 @@ import optuna
 
 from nas.errors import SamplerError, unknown
 from nas.samplers.base import History, Point, Sampler, unseen
+from nas.samplers.evolution import Evolution
+from nas.samplers.grid import Grid
+from nas.samplers.local import Local
 from nas.samplers.nsga2 import NSGA2
+from nas.samplers.nsga3 import NSGA3
 from nas.samplers.random import Random
 from nas.space import Space
 
 __all__ = ["NSGA2", "SAMPLERS", "History", "Point", "Random", "Sampler", "sampler", "unseen"]
 
-SAMPLERS: Mapping[str, type[Sampler]] = {"random": Random, "nsga2": NSGA2}
+SAMPLERS: Mapping[str, type[Sampler]] = {
+    "random": Random,
+    "grid": Grid,
+    "local": Local,
+    "evolution": Evolution,
+    "nsga2": NSGA2,
+    "nsga3": NSGA3,
+}
 """Ours, by name."""
 
 _SHORT = {"tpe": "TPESampler", "gp": "GPSampler"}

@@ -1,16 +1,19 @@
 """What every sampler of ours shares: it proposes a whole architecture and answers Optuna's questions from it.
 
 State is the ledger: a sampler sees the trials so far and a generator seeded by (seed, trial number), so the same
-ledger gives the same proposal, in whatever order and process it was written.
+ledger gives the same proposal, in whatever order and process it was written. What is expensive to derive from the
+ledger is kept between proposals and brought up to date, never decided by what was kept.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from bisect import insort
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -22,26 +25,53 @@ from nas.space import Architecture, Space
 
 _TRIES = 200
 
+S = TypeVar("S")
+
 
 @dataclass(frozen=True)
 class Point:
-    """An evaluated architecture with its objective values, all to be minimised."""
+    """A trial that was told.
 
+    Attributes:
+        number: The trial's number.
+        architecture: What was evaluated.
+        values: Its objective values, all to be minimised; none where it failed or was refused before.
+        violation: By how much it breaks its limits, all together; 0 where it meets them.
+    """
+
+    number: int
     architecture: Architecture
-    values: tuple[float, ...]
+    values: tuple[float, ...] = ()
+    violation: float = 0.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class History:
     """The trials so far, duplicates left out, in the order of their numbers.
 
     Attributes:
-        complete: Evaluated architectures.
-        seen: Keys of all architectures ever proposed: evaluated, refused, failed or pending.
+        complete: Evaluated architectures that meet the limits.
+        infeasible: Those that do not, with values if they have some.
+        told: Both.
+        failed: Those without a finite result.
+        pending: Architectures that are being evaluated.
+        seen: Keys of all of them.
+        number: Of the trial that is proposed for.
+        metric_names: Of the objectives, where the study tells them.
+        study: The study.
+        trial: The trial that is proposed for.
     """
 
-    complete: list[Point] = field(default_factory=list[Point])
-    seen: set[str] = field(default_factory=set[str])
+    complete: Sequence[Point]
+    infeasible: Sequence[Point]
+    told: Sequence[Point]
+    failed: Sequence[Point]
+    pending: Sequence[Architecture]
+    seen: Collection[str]
+    number: int
+    metric_names: Sequence[str]
+    study: optuna.Study
+    trial: FrozenTrial
 
 
 class Sampler(optuna.samplers.BaseSampler):
@@ -55,7 +85,7 @@ class Sampler(optuna.samplers.BaseSampler):
     def __init__(self, space: Space, seed: int = 0) -> None:
         self.space = space
         self.seed = seed
-        self._parsed: dict[int, Architecture | None] = {}
+        self._record = _Record()
         self._proposed: dict[int, Architecture] = {}
 
     @abstractmethod
@@ -68,7 +98,9 @@ class Sampler(optuna.samplers.BaseSampler):
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Make the proposal that answers all of this trial's questions."""
-        history = self._history(study, trial.number)
+        if self._record.study is not study:
+            self._record = _Record(study)
+        history = self._record.read(self.space, trial)
         self._proposed[trial.number] = self.propose(history, random.Random(f"{self.seed}/{trial.number}"))
 
     def sample_independent(
@@ -103,32 +135,113 @@ class Sampler(optuna.samplers.BaseSampler):
         """Leave every question to `sample_independent`."""
         return {}
 
-    def _history(self, study: optuna.Study, number: int) -> History:
-        signs = [1.0 if d == StudyDirection.MINIMIZE else -1.0 for d in study.directions]
-        history = History()
-        for trial in study.get_trials(deepcopy=False):
-            if trial.number == number or "duplicate_of" in trial.user_attrs or not trial.params:
-                continue
-            architecture = self._architecture(trial)
-            if architecture is None:
-                continue
-            history.seen.add(architecture.key)
-            if trial.state == TrialState.COMPLETE:
-                values = tuple(s * v for s, v in zip(signs, trial.values, strict=True))
-                history.complete.append(Point(architecture, values))
-        return history
 
-    def _architecture(self, trial: FrozenTrial) -> Architecture | None:
-        """What a trial evaluated; None where it was cut off while it was asked, or a constraint refused it."""
-        if trial.number in self._parsed:
-            return self._parsed[trial.number]
-        try:
-            architecture = self.space.architecture(trial.params)
-        except SpaceError:
-            architecture = None
-        if trial.state.is_finished():
-            self._parsed[trial.number] = architecture
-        return architecture
+@dataclass
+class _Record:
+    """What was read of a study: finished trials once, those in flight anew each time."""
+
+    study: optuna.Study | None = None
+    complete: list[Point] = field(default_factory=list[Point])
+    infeasible: list[Point] = field(default_factory=list[Point])
+    told: list[Point] = field(default_factory=list[Point])
+    failed: list[Point] = field(default_factory=list[Point])
+    keys: set[str] = field(default_factory=set[str])
+    known: int = 0
+    open: list[int] = field(default_factory=list[int])
+
+    def read(self, space: Space, asking: FrozenTrial) -> History:
+        """Bring the record up to date, and give it as a trial sees it."""
+        study = self.study
+        if study is None:
+            raise SamplerError("the sampler was asked without a study; expected study.ask().")
+        trials = study.get_trials(deepcopy=False)
+        signs = [1.0 if d == StudyDirection.MINIMIZE else -1.0 for d in study.directions]
+        unread = [*self.open, *range(self.known, len(trials))]
+        self.known, self.open = len(trials), []
+        pending: list[Architecture] = []
+        for trial in (trials[i] for i in unread):
+            finished = trial.state.is_finished()
+            if not finished:
+                self.open.append(trial.number)
+            if trial.number == asking.number or "duplicate_of" in trial.user_attrs or not trial.params:
+                continue
+            try:
+                architecture = space.architecture(trial.params)
+            except SpaceError:  # it was cut off while it was asked, or a constraint refused it
+                continue
+            if finished:
+                self._keep(trial, architecture, signs)
+            else:
+                pending.append(architecture)
+        return History(
+            self.complete,
+            self.infeasible,
+            self.told,
+            self.failed,
+            pending,
+            self.keys | {architecture.key for architecture in pending} if pending else self.keys,
+            asking.number,
+            study.metric_names or (),
+            study,
+            asking,
+        )
+
+    def _keep(self, trial: FrozenTrial, architecture: Architecture, signs: Sequence[float]) -> None:
+        self.keys.add(architecture.key)
+        violation = sum(max(0.0, amount) for amount in trial.constraints.values())
+        told = trial.values if trial.state == TrialState.COMPLETE else None
+        values = tuple(s * v for s, v in zip(signs, told, strict=True)) if told else ()
+        if not all(map(math.isfinite, values)):
+            values = ()
+        point = Point(trial.number, architecture, values, violation)
+        where = self.failed
+        if violation or trial.state == TrialState.PRUNED:
+            where = self.infeasible
+        elif values:
+            where = self.complete
+        for points in (where,) if where is self.failed else (where, self.told):
+            insort(points, point, key=lambda point: point.number)
+
+
+class Fold(Generic[S]):
+    """A state made from points in the order of their numbers, kept so that only new points cost.
+
+    The result depends on the points alone: a point that comes late, under a lower number, makes the fold begin again
+    from a state that was kept before it.
+
+    Args:
+        start: The state without points.
+        step: The next state, from a state and as many points as `chunk`; states must not be changed in place.
+        chunk: How many points make a step; a rest that is smaller waits.
+    """
+
+    _KEPT = 8
+    _APART = 16
+
+    def __init__(self, start: S, step: Callable[[S, Sequence[Point]], S], chunk: int = 1) -> None:
+        self._step = step
+        self._chunk = chunk
+        self._states: list[tuple[int, int, S]] = [(0, -1, start)]
+
+    def over(self, points: Sequence[Point]) -> S:
+        """The state after these points."""
+        while self._states[-1][0] and not self._holds(points, *self._states[-1][:2]):
+            self._states.pop()
+        done, _, state = self._states[-1]
+        while done + self._chunk <= len(points):
+            state = self._step(state, points[done : done + self._chunk])
+            done += self._chunk
+            self._states.append((done, points[done - 1].number, state))
+            if len(self._states) > 2 and self._states[-2][0] % (self._APART * self._chunk):
+                del self._states[-2]
+            elif len(self._states) > self._KEPT:
+                del self._states[1]
+        return state
+
+    @staticmethod
+    def _holds(points: Sequence[Point], done: int, last: int) -> bool:
+        """Whether the first `done` points are still those of a state; numbers are only ever inserted."""
+        return done <= len(points) and points[done - 1].number == last
 
 
 def unseen(space: Space, seen: Collection[str], rng: random.Random) -> Architecture:

@@ -40,7 +40,7 @@ class Fancy:
 SPACE = Space(
     Net(
         choose("a", "b"),
-        repeat(Layer(integer(1, 6), choose(None, Fancy(choose(1, 2, 4)))), 1, 4),
+        repeat(Layer(integer(1, 6), choose(None, Fancy(choose(1, 2, 4)))), 1, 3),
     )
 )
 SMALL = Space(Net(choose("a", "b", "c"), integer(1, 4)))
@@ -164,7 +164,7 @@ def test_nsga2_is_better_than_random() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nsga", "unknown sampler 'nsga'; known: .*Did you mean 'nsga2'"),
+        ("nsga22", "unknown sampler 'nsga22'; known: .*Did you mean 'nsga2'"),
         ("TPESampler", "unknown sampler 'TPESampler'.*Did you mean 'optuna:TPESampler'"),
         ("optuna:Nothing", "unknown sampler 'optuna:Nothing'"),
         ("optuna:GridSampler", "sampler 'optuna:GridSampler': needs search_space"),

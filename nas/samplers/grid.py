@@ -1,0 +1,49 @@
+"""Exhaustive search: every architecture once, in the order of the description."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import optuna
+
+from nas.errors import SamplerError
+from nas.samplers.base import History, Sampler
+from nas.space import Architecture, Space
+
+_LARGEST = 100_000
+
+
+class Grid(Sampler):
+    """Proposes the architectures of a small space in turn, the last decision changing fastest.
+
+    Args:
+        space: The space that it proposes from; of at most 100,000 sets of decisions.
+        seed: Makes no difference.
+
+    Raises:
+        SamplerError: If the space is too large to be searched exhaustively.
+    """
+
+    def __init__(self, space: Space, seed: int = 0) -> None:
+        if space.size > _LARGEST:
+            raise SamplerError(
+                f"grid: the space has {space.size:,} architectures; expected at most {_LARGEST:,}.",
+                "Use random, or leave fewer choices open.",
+            )
+        super().__init__(space, seed)
+        self._left: Iterator[Architecture] = iter(())
+        self._study: optuna.Study | None = None
+
+    def propose(self, history: History, rng: random.Random) -> Architecture:
+        """Give the first architecture that was not proposed yet.
+
+        Raises:
+            SamplerError: If none is left.
+        """
+        if self._study is not history.study:
+            self._study, self._left = history.study, self.space.enumerate()
+        while (found := next(self._left, None)) is not None:
+            if found.key not in history.seen:
+                return found
+        raise SamplerError(f"the space is exhausted: all of its {len(history.seen)} architectures were proposed.")

@@ -1,0 +1,55 @@
+"""Which points are better: what the evolutionary samplers select by.
+
+Points that meet their limits come first, the others by how much they break them (Deb, 2000).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from nas import pareto
+from nas.errors import SpaceError
+from nas.samplers.base import History, Point, unseen
+from nas.space import Architecture, Space
+
+_TRIES = 50
+
+
+def ordered(points: Sequence[Point]) -> list[Point]:
+    """Put points from best to worst: by non-dominated rank, then by crowding within the rank (Deb et al., 2002)."""
+    feasible = [point for point in points if point.values and not point.violation]
+    refused = sorted((p for p in points if not p.values or p.violation), key=lambda p: p.violation)
+    if not feasible:
+        return refused
+    values = np.array([point.values for point in feasible])
+    if values.shape[1] == 1:
+        return [feasible[i] for i in np.argsort(values[:, 0], kind="stable")] + refused
+    ranks = pareto.ranks(values)
+    crowding = np.zeros(len(feasible))
+    for rank in range(int(ranks.max()) + 1):
+        crowding[ranks == rank] = pareto.crowding(values[ranks == rank])
+    return [feasible[i] for i in np.lexsort((-crowding, ranks))] + refused
+
+
+def tournament(best_first: Sequence[Point], size: int, rng: random.Random) -> Architecture:
+    """The best of `size` drawn, with repetition, from points that are ordered from best to worst."""
+    return best_first[min(rng.randrange(len(best_first)) for _ in range(size))].architecture
+
+
+def bred(space: Space, history: History, breed: Callable[[], Architecture], rng: random.Random) -> Architecture:
+    """Breed until an offspring is unseen; draw at random where that does not happen.
+
+    Raises:
+        SamplerError: If the space is exhausted.
+    """
+    for _ in range(_TRIES):
+        try:
+            child = breed()
+        except SpaceError:  # the constraints allow none of these parents
+            continue
+        if child.key not in history.seen:
+            return child
+    return unseen(space, history.seen, rng)
