@@ -32,6 +32,7 @@ class Codes:
         paths: Of the `d` columns.
         choices: Of the columns.
         sizes: `(d,)` numbers of labels.
+        coordinates: `(p,)` the column that each coordinate of `points` belongs to.
     """
 
     def __init__(self, space: Described) -> None:
@@ -43,6 +44,10 @@ class Codes:
         self._walk(space.network, "", -1)
         self.sizes = np.array([len(choice.options) for choice in self.choices], np.int64)
         self._tables = [_table(choice) for choice in self.choices]
+        self._chains = [[self._chain(place) for place in places] for places in self._asked_at]
+        self._points = [_point(choice) for choice in self.choices]
+        widths = [points.shape[1] for points in self._points]
+        self.coordinates = np.repeat(np.arange(len(widths)), widths)
 
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
         """Draw `(n, d)` rows, each reached decision uniformly."""
@@ -77,6 +82,35 @@ class Codes:
         asked = [reached[places].any(axis=0) for places in self._asked_at]
         return np.where(np.stack(asked, axis=1), full, -1).astype(np.int16) if asked else full
 
+    def reached(self, column: int, rows: Rows) -> NDArray[np.bool_]:
+        """Which of `(n, d)` rows `(n,)` ask a column, by the labels that they have so far.
+
+        What is still -1 reaches nothing; rows that are not complete may come to ask a column later.
+        """
+        asked = np.zeros(len(rows), np.bool_)
+        for chain in self._chains[column]:
+            there = np.ones(len(rows), np.bool_)
+            for above, labels in chain:
+                there &= labels[rows[:, above]]
+            asked |= there
+        return asked
+
+    def turns(self, rows: Rows) -> NDArray[np.int64]:
+        """When `(n, d)` complete rows decide each column `(n, d)`: smaller is earlier, -1 for what is not reached.
+
+        It is the order of the columns, save for a tied choice that only a later column makes the row ask.
+        """
+        turns = np.full(rows.shape, -1, np.int64)
+        known = np.full_like(rows, -1)
+        for first in range(0, rows.size, max(1, rows.shape[1])):
+            if np.array_equal(known, rows):
+                break
+            for j in range(rows.shape[1]):
+                now = self.reached(j, known) & (turns[:, j] < 0)
+                turns[now, j] = first + j
+                known[now, j] = rows[now, j]
+        return turns
+
     def row(self, decisions: Mapping[str, Label]) -> Rows:
         """The row `(d,)` of an architecture's decisions.
 
@@ -98,6 +132,14 @@ class Codes:
         """The values `(n, size)` that `Space.encode` gives for each of `(n, d)` rows."""
         parts = [table[rows[:, j]] for j, table in enumerate(self._tables)]
         return np.concatenate(parts, axis=1) if parts else np.zeros((len(rows), 0), np.float32)
+
+    def points(self, rows: Rows) -> NDArray[np.float64]:
+        """Points `(n, p)` whose squared distance is the number of decisions that differ between two of `(n, d)` rows.
+
+        Numbers differ by their distance in rank, at most 1; what is reached in one alone differs by a part of 1.
+        """
+        parts = [points[rows[:, j]] for j, points in enumerate(self._points)]
+        return np.concatenate(parts, axis=1) if parts else np.zeros((len(rows), 0))
 
     def _full(self, n: int, rng: np.random.Generator) -> Rows:
         return np.floor(rng.random((n, len(self.sizes))) * self.sizes).astype(np.int16)
@@ -130,6 +172,14 @@ class Codes:
         self._asked_at[self._column[name]].append(place)
         return self._column[name]
 
+    def _chain(self, place: int) -> list[tuple[int, NDArray[np.bool_]]]:
+        """The columns above a place, and which of their labels lead to it; false in the last place, for -1."""
+        chain: list[tuple[int, NDArray[np.bool_]]] = []
+        while place >= 0:
+            place, column, labels = self._places[place]
+            chain.append((column, np.append(labels, False)))
+        return chain[::-1]
+
     def _below(self, place: int, column: int | None, labels: NDArray[np.bool_]) -> int:
         """The place that is reached from another with one of some labels."""
         if column is None or labels.all():
@@ -148,3 +198,14 @@ def _table(choice: Choice) -> NDArray[np.float32]:
     numbers = label_ranks(choice.labels)
     values = np.array(numbers, np.float32)[:, None] if numbers else np.eye(len(choice.labels), dtype=np.float32)
     return np.concatenate([values, np.zeros((1, values.shape[1]), np.float32)])
+
+
+def _point(choice: Choice) -> NDArray[np.float64]:
+    """Where each label of a choice lies, and in the last row what is not reached."""
+    size = len(choice.labels)
+    numbers = label_ranks(choice.labels)
+    if not numbers:
+        return np.concatenate([np.eye(size), np.zeros((1, size))]) / np.sqrt(2)
+    steps = (np.arange(size - 1) + 0.5) / (size - 1)
+    passed = np.array(numbers)[:, None] > steps
+    return np.concatenate([passed, np.full((1, size - 1), 0.5)]) / np.sqrt(size - 1)

@@ -1,0 +1,225 @@
+"""An ensemble of Gaussian processes that predicts a metric from an architecture (Rasmussen & Williams, 2006).
+
+A kernel sees the decisions, as points whose squared distance is the number of decisions that differ, each as relevant
+as the data say, and what is known of the network without training it. Members of the ensemble are the most probable
+kernels from several starts, and weigh as much as the evidence for them. The uncertainty is calibrated on predictions
+of each point from all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import LinAlgError, cho_solve, cholesky
+from scipy.optimize import minimize
+
+Array = NDArray[np.float64]
+
+_STARTS = ((1.0, 1e-2), (0.3, 1e-1))
+"""Decay of likeness with the average difference, and noise, that the search for a kernel begins with."""
+_STEPS = 25
+_JITTER = 1e-6
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Architectures as points.
+
+    Attributes:
+        decisions: `(n, p)`, with the squared distance 1 for each decision that differs.
+        known: `(n, q)`, standardised.
+    """
+
+    decisions: Array
+    known: Array
+
+    def __len__(self) -> int:
+        return len(self.decisions)
+
+    def joined(self, others: Inputs) -> Inputs:
+        """These and others."""
+        return Inputs(np.concatenate([self.decisions, others.decisions]), np.concatenate([self.known, others.known]))
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """How alike two architectures are taken to be: the sum of the mix for an architecture with itself.
+
+    Attributes:
+        relevance: `(p,)` how fast likeness falls with each coordinate of the decisions.
+        length: How far apart what is known may be, in standard deviations.
+        mix: Weights of the decisions, of what is known, and of their product.
+        noise: Variance of what neither explains.
+        weight: Of the kernel in an ensemble.
+    """
+
+    relevance: Array
+    length: float
+    mix: tuple[float, float, float]
+    noise: float
+    weight: float = 1.0
+
+    def parts(self, first: Inputs, second: Inputs) -> tuple[Array, Array]:
+        """Likeness `(n, k)` by decisions alone, and by what is known alone."""
+        scale = np.sqrt(self.relevance)
+        alike = np.exp(-_squared(first.decisions * scale, second.decisions * scale))
+        near = np.exp(-_squared(first.known, second.known) / (2 * self.length**2))
+        return alike, near
+
+    def likeness(self, first: Inputs, second: Inputs) -> Array:
+        """The covariances `(n, k)` without noise."""
+        alike, near = self.parts(first, second)
+        decisions, known, both = self.mix
+        return decisions * alike + known * near + both * alike * near
+
+
+@dataclass(frozen=True)
+class _Member:
+    kernel: Kernel
+    inverse: Array
+    solved: Array
+    calibration: float
+
+
+class Gaussian:
+    """The predictions of an ensemble, given points and values.
+
+    Args:
+        inputs: `n` architectures.
+        values: `(n,)`.
+        kernels: Of the members; as `kernels_for` finds them.
+    """
+
+    def __init__(self, inputs: Inputs, values: Array, kernels: Sequence[Kernel]) -> None:
+        self._inputs = inputs
+        self._mean, self._spread = float(values.mean()), float(values.std()) or 1.0
+        standard = (values - self._mean) / self._spread
+        self._members = [_member(kernel, inputs, standard) for kernel in kernels]
+
+    def means(self, inputs: Inputs) -> Array:
+        """Predict `(k,)` values without their uncertainty."""
+        total = np.zeros(len(inputs))
+        for member in self._members:
+            total += member.kernel.weight * (member.kernel.likeness(inputs, self._inputs) @ member.solved)
+        return self._mean + self._spread * total
+
+    def predict(self, inputs: Inputs) -> tuple[Array, Array]:
+        """Predict `(k,)` values and the standard deviations of what would be measured."""
+        mean, square = np.zeros(len(inputs)), np.zeros(len(inputs))
+        for member in self._members:
+            kernel = member.kernel
+            like = kernel.likeness(inputs, self._inputs)
+            centre = like @ member.solved
+            explained = np.einsum("ij,ij->i", like @ member.inverse, like)
+            variance = np.maximum(sum(kernel.mix) - explained, 0.0) + kernel.noise
+            mean += kernel.weight * centre
+            square += kernel.weight * (variance * member.calibration + centre**2)
+        return self._mean + self._spread * mean, self._spread * np.sqrt(np.maximum(square - mean**2, 1e-12))
+
+
+def kernels_for(inputs: Inputs, values: Array, columns: NDArray[np.int64]) -> list[Kernel]:
+    """Find the most probable kernels from several starts.
+
+    Args:
+        inputs: `n` architectures.
+        values: `(n,)`.
+        columns: `(p,)` the decision that each coordinate belongs to.
+
+    Returns:
+        The members of an ensemble, with weights that sum to 1.
+    """
+    standard = (values - values.mean()) / (values.std() or 1.0)
+    unit = float(_squared(inputs.decisions, inputs.decisions).mean()) or 1.0
+    found: list[tuple[float, Kernel]] = []
+    for decay, noise in _STARTS:
+        start = _Search(inputs, standard, columns, unit, bool(inputs.known.shape[1]))
+        found.append(start.best(decay, noise))
+    least = min(loss for loss, _ in found)
+    weights = np.exp([least - loss for loss, _ in found])
+    weights /= weights.sum()
+    return [
+        Kernel(kernel.relevance, kernel.length, kernel.mix, kernel.noise, float(weight))
+        for (_, kernel), weight in zip(found, weights, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class _Search:
+    """The logarithms of a kernel's parts, one after another: relevance of each decision, length, mix, noise."""
+
+    inputs: Inputs
+    standard: Array
+    columns: NDArray[np.int64]
+    unit: float
+    is_known: bool
+
+    def best(self, decay: float, noise: float) -> tuple[float, Kernel]:
+        """Go downhill from a start; gives the loss and the kernel."""
+        count = int(self.columns.max()) + 1 if len(self.columns) else 0
+        third = np.log(1 / 3)
+        mix = (third, third, third) if self.is_known else (0.0, -20.0, -20.0)
+        start = np.array([*np.full(count, np.log(decay / self.unit)), np.log(2.0), *mix, np.log(noise)])
+        spread = np.array([*np.full(count, 1.0), 0.7, 1.0, 1.0, 1.0, 1.5])
+        if not self.is_known:
+            spread[-4:-1] = (1.0, 1e-3, 1e-3)
+        centre = start.copy()
+        centre[:count] = -np.log(self.unit)
+        centre[-1] = np.log(1e-2)
+        result = minimize(
+            self._loss, start, (centre, spread), method="L-BFGS-B", jac=True, options={"maxiter": _STEPS}
+        )
+        return float(result.fun), self._kernel(result.x)
+
+    def _kernel(self, logs: Array) -> Kernel:
+        length, first, second, third, noise = np.exp(np.clip(logs[-5:], -20, 8))
+        relevance = np.exp(np.clip(logs[:-5], -20, 8))
+        return Kernel(relevance[self.columns], float(length), (float(first), float(second), float(third)), float(noise))
+
+    def _loss(self, logs: Array, centre: Array, spread: Array) -> tuple[float, Array]:
+        """Negative log posterior and its gradient."""
+        kernel, n = self._kernel(logs), len(self.standard)
+        alike, near = kernel.parts(self.inputs, self.inputs)
+        decisions, known, both = kernel.mix
+        product = both * alike * near
+        try:
+            factor = cholesky(
+                decisions * alike + known * near + product + np.eye(n) * (kernel.noise + _JITTER), lower=True
+            )
+        except LinAlgError:
+            return 1e10, np.zeros_like(logs)
+        inverse = cho_solve((factor, True), np.eye(n))
+        solved = inverse @ self.standard
+        evidence = -0.5 * self.standard @ solved - np.log(np.diag(factor)).sum()
+        pull = 0.5 * (np.outer(solved, solved) - inverse)
+        by_decisions, by_known = pull * (decisions * alike + product), pull * (known * near + product)
+        relevance = np.bincount(
+            self.columns, -kernel.relevance * _weighed(self.inputs.decisions, by_decisions), len(logs) - 5
+        )
+        length = _weighed(self.inputs.known, by_known).sum() / kernel.length**2
+        mixed = [decisions * (pull * alike).sum(), known * (pull * near).sum(), (pull * product).sum()]
+        gradient = np.array([*relevance, length, *mixed, kernel.noise * np.trace(pull)])
+        away = (logs - centre) / spread
+        return -evidence + 0.5 * float(away @ away), away / spread - gradient
+
+
+def _weighed(points: Array, weights: Array) -> Array:
+    """For each coordinate of `(n, p)` points, the sum over all pairs of weight `(n, n)` times squared difference."""
+    total = weights.sum(axis=1) @ points**2
+    return 2 * (total - (points * (weights @ points)).sum(axis=0))
+
+
+def _member(kernel: Kernel, inputs: Inputs, standard: Array) -> _Member:
+    covariance = kernel.likeness(inputs, inputs) + np.eye(len(inputs)) * (kernel.noise + _JITTER)
+    inverse = cho_solve((cholesky(covariance, lower=True), True), np.eye(len(inputs)))
+    solved = inverse @ standard
+    left_out = solved**2 / np.diag(inverse)
+    return _Member(kernel, inverse, solved, float(np.clip(left_out.mean(), 0.5, 4.0)))
+
+
+def _squared(first: Array, second: Array) -> Array:
+    """Squared distances `(n, k)` between `(n, p)` and `(k, p)` points."""
+    lengths = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1)
+    return np.maximum(lengths - 2 * first @ second.T, 0.0)
