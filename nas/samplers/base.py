@@ -215,7 +215,7 @@ class Fold(Generic[S]):
         chunk: How many points make a step; a rest that is smaller waits.
     """
 
-    _KEPT = 8
+    _KEPT = 16
     _APART = 16
 
     def __init__(self, start: S, step: Callable[[S, Sequence[Point]], S], chunk: int = 1) -> None:

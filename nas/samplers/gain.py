@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
+from scipy.stats import rankdata
 
 from nas import pareto
 from nas.samplers.gaussian import Gaussian, Inputs
@@ -18,88 +19,137 @@ Array = NDArray[np.float64]
 _LARGEST_FRONT = 40
 
 
-@dataclass(frozen=True)
-class Gain:
-    """Expected gain of hypervolume, times the chance to meet the limits.
+class NormalScores:
+    """The quantiles of the normal distribution that stand where values rank, equal for equal values.
 
-    Attributes:
-        predicted: Objective → its predictor; those that are missing are known.
-        known: Objective → its column of the known metrics.
-        scale: Mean and standard deviation of the known metrics' logarithms, each `(q,)`.
-        feasible: Predicts 1 for what meets the limits and -1 for what does not; None where nothing was refused.
-        lower: `(k, m)` corners of what is not dominated.
-        upper: `(k, m)`.
+    What a metric is distributed like then makes no difference (Salinas et al., 2020): networks that cannot learn do not
+    hide what the others differ by, and the best stand apart however close they are.
+
+    Args:
+        values: `(n,)` that ranks are taken among.
     """
 
+    def __init__(self, values: Array) -> None:
+        ranks = np.unique(rankdata(values))
+        self._values = np.unique(values)
+        self._scores = ndtri((ranks - 0.5) / len(values))
+        self._beyond = float(ndtri(0.25 / len(values)))
+
+    def __call__(self, values: Array) -> Array:
+        """The scores of `(k,)` values: between those of the values around, beyond all for what is beyond."""
+        return np.interp(values, self._values, self._scores, left=self._beyond, right=-self._beyond)
+
+
+class Scale:
+    """Standardised logarithms of known metrics.
+
+    Args:
+        known: `(n, q)` that mean and standard deviation are taken of.
+    """
+
+    def __init__(self, known: Array) -> None:
+        logs = _logs(known)
+        spread = logs.std(axis=0)
+        self._mean, self._spread = logs.mean(axis=0), np.where(spread > 0, spread, 1.0)
+
+    def __call__(self, known: Array) -> Array:
+        """The scaled `(k, q)` metrics."""
+        return (_logs(known) - self._mean) / self._spread
+
+    def inverse(self, scaled: Array) -> Array:
+        """The metrics that were scaled to `(k, q)`."""
+        logs = scaled * self._spread + self._mean
+        return np.sign(logs) * np.expm1(np.abs(logs))
+
+
+@dataclass(frozen=True)
+class Predictors:
+    """What was learnt of the metrics.
+
+    Attributes:
+        scores: Objective → the scores that its predictor gives; objectives that are missing are known.
+        predicted: Objective → its predictor.
+        cheap: Objective → its column of the known metrics.
+        scale: Of the known metrics.
+        guesses: Predictors of the scaled known metrics from decisions alone.
+        feasible: Predicts 1 for what meets the limits and -1 for what does not; None where nothing was refused.
+        reference: `(m,)` the worst that counts, in scores or known metrics.
+    """
+
+    scores: Mapping[int, NormalScores]
     predicted: Mapping[int, Gaussian]
-    known: Mapping[int, int]
-    scale: tuple[Array, Array]
+    cheap: Mapping[int, int]
+    scale: Scale
+    guesses: Sequence[Gaussian]
     feasible: Gaussian | None
-    lower: Array
-    upper: Array
+    reference: Array
 
-    def __call__(self, decisions: Array, known: Array) -> Array:
-        """Expect the gain of candidates.
+    def guess(self, decisions: Array) -> Array:
+        """Foresee the known metrics `(n, q)` of candidates `(n, p)`, to choose whose are asked for."""
+        inputs = Inputs(decisions, np.zeros((len(decisions), 0)))
+        scaled = [guess.means(inputs) for guess in self.guesses]
+        return self.scale.inverse(np.stack(scaled, axis=1)) if scaled else np.zeros((len(decisions), 0))
 
-        Args:
-            decisions: `(n, p)` as `Codes.points` gives them.
-            known: `(n, q)` metrics.
+    def scored(self, values: Array) -> Array:
+        """Objective values `(n, m)` as they are predicted."""
+        columns = [
+            self.scores[objective](column) if objective in self.scores else column
+            for objective, column in enumerate(values.T)
+        ]
+        return np.stack(columns, axis=1)
 
-        Returns:
-            `(n,)`.
-        """
-        inputs = Inputs(decisions, scaled(known, self.scale))
-        means, spreads = np.zeros((2, len(decisions), self.lower.shape[1]))
-        for objective, column in self.known.items():
+    def predict(self, decisions: Array, known: Array) -> tuple[Array, Array]:
+        """Predict `(n, m)` means and standard deviations from `(n, p)` decisions and `(n, q)` known metrics."""
+        inputs = Inputs(decisions, self.scale(known))
+        means, spreads = np.zeros((2, len(decisions), len(self.reference)))
+        for objective, column in self.cheap.items():
             means[:, objective] = known[:, column]
         for objective, gaussian in self.predicted.items():
             means[:, objective], spreads[:, objective] = gaussian.predict(inputs)
-        gain = expected_improvement(means, spreads, self.lower, self.upper)
-        if self.feasible is not None:
-            mean, spread = self.feasible.predict(inputs)
-            gain *= ndtr(mean / spread)
-        return gain
+        return means, spreads
+
+    def awaiting(self, decisions: Array, known: Array, expected: Array) -> Predictors:
+        """The predictors if candidates had given what is expected of them, `(n, m)`."""
+        inputs = Inputs(decisions, self.scale(known))
+        joined = {k: gaussian.joined(inputs, expected[:, k]) for k, gaussian in self.predicted.items()}
+        return replace(self, predicted=joined)
+
+    def chance(self, decisions: Array, known: Array) -> Array:
+        """The probability `(n,)` of meeting the limits."""
+        if self.feasible is None:
+            return np.ones(len(decisions))
+        mean, spread = self.feasible.predict(Inputs(decisions, self.scale(known)))
+        return ndtr(mean / spread)
 
 
-def undominated(values: Array) -> tuple[Array, Array]:
-    """The boxes that a candidate may gain, given evaluated points `(n, m)`.
+class Gain:
+    """Expected gain of hypervolume in scores, times the chance to meet the limits.
 
-    The reference point is the worst of each objective, and a twentieth of the range more. With three objectives and
-    more a large front is thinned, evenly along its first objective.
+    With three objectives and more a large front is thinned, evenly along its first objective.
+
+    Args:
+        predictors: Of the metrics.
+        front: `(n, m)` what there is already, in scores.
     """
-    low, high = values.min(axis=0), values.max(axis=0)
-    reference = high + 0.05 * np.where(high > low, high - low, np.abs(high) + 1.0)
-    if values.shape[1] > 2:
-        front = values[pareto.front(values)]
-        if len(front) > _LARGEST_FRONT:
+
+    def __init__(self, predictors: Predictors, front: Array) -> None:
+        front = front[pareto.front(front)]
+        if front.shape[1] > 2 and len(front) > _LARGEST_FRONT:
             spread = np.linspace(0, len(front) - 1, _LARGEST_FRONT).astype(int)
             front = front[np.argsort(front[:, 0], kind="stable")[spread]]
-        values = front
-    return boxes(values, reference)
+        self._predictors = predictors
+        self._boxes = boxes(front, predictors.reference)
+
+    def __call__(self, decisions: Array, known: Array) -> Array:
+        """Expect the gain `(n,)` of candidates `(n, p)` with known metrics `(n, q)`."""
+        means, spreads = self._predictors.predict(decisions, known)
+        return expected_improvement(means, spreads, *self._boxes) * self._predictors.chance(decisions, known)
 
 
-def winsorised(values: Array) -> Array:
-    """Values `(n,)` with bad outliers drawn in, so that networks that cannot learn do not hide what others differ by."""
-    first, third = np.quantile(values, (0.25, 0.75))
-    return np.minimum(values, third + (third - first))
-
-
-def scale_of(known: Array) -> tuple[Array, Array]:
-    """Mean and standard deviation of the logarithms of `(n, q)` metrics."""
-    logs = _logs(known)
-    spread = logs.std(axis=0)
-    return logs.mean(axis=0), np.where(spread > 0, spread, 1.0)
-
-
-def scaled(known: Array, scale: tuple[Array, Array]) -> Array:
-    """Standardised logarithms of `(n, q)` metrics."""
-    return (_logs(known) - scale[0]) / scale[1]
-
-
-def unscaled(standard: Array, scale: tuple[Array, Array]) -> Array:
-    """The metrics that standardised logarithms `(n, q)` stand for."""
-    logs = standard * scale[1] + scale[0]
-    return np.sign(logs) * np.expm1(np.abs(logs))
+def reference_point(values: Array) -> Array:
+    """The worst of each objective in `(n, m)`, and a twentieth of the range more."""
+    low, high = values.min(axis=0), values.max(axis=0)
+    return high + 0.05 * np.where(high > low, high - low, np.abs(high) + 1.0)
 
 
 def _logs(known: Array) -> Array:

@@ -9,7 +9,7 @@ of each point from all others.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 _STARTS = ((1.0, 1e-2), (0.3, 1e-1))
 """Decay of likeness with the average difference, and noise, that the search for a kernel begins with."""
 _STEPS = 25
+_NEGLIGIBLE = 0.05
 _JITTER = 1e-6
 
 
@@ -66,8 +67,9 @@ class Kernel:
         """Likeness `(n, k)` by decisions alone, and by what is known alone."""
         scale = np.sqrt(self.relevance)
         alike = np.exp(-_squared(first.decisions * scale, second.decisions * scale))
-        near = np.exp(-_squared(first.known, second.known) / (2 * self.length**2))
-        return alike, near
+        if not first.known.shape[1]:
+            return alike, np.ones((1, 1))
+        return alike, np.exp(-_squared(first.known, second.known) / (2 * self.length**2))
 
     def likeness(self, first: Inputs, second: Inputs) -> Array:
         """The covariances `(n, k)` without noise."""
@@ -94,10 +96,14 @@ class Gaussian:
     """
 
     def __init__(self, inputs: Inputs, values: Array, kernels: Sequence[Kernel]) -> None:
-        self._inputs = inputs
+        self._inputs, self._values, self._kernels = inputs, values, kernels
         self._mean, self._spread = float(values.mean()), float(values.std()) or 1.0
         standard = (values - self._mean) / self._spread
         self._members = [_member(kernel, inputs, standard) for kernel in kernels]
+
+    def joined(self, inputs: Inputs, values: Array) -> Gaussian:
+        """The predictions given more points and values."""
+        return Gaussian(self._inputs.joined(inputs), np.concatenate([self._values, values]), self._kernels)
 
     def means(self, inputs: Inputs) -> Array:
         """Predict `(k,)` values without their uncertainty."""
@@ -139,10 +145,11 @@ def kernels_for(inputs: Inputs, values: Array, columns: NDArray[np.int64]) -> li
         found.append(start.best(decay, noise))
     least = min(loss for loss, _ in found)
     weights = np.exp([least - loss for loss, _ in found])
-    weights /= weights.sum()
+    weights = np.where(weights < _NEGLIGIBLE * weights.sum(), 0.0, weights)
     return [
-        Kernel(kernel.relevance, kernel.length, kernel.mix, kernel.noise, float(weight))
+        replace(kernel, weight=float(weight / weights.sum()))
         for (_, kernel), weight in zip(found, weights, strict=True)
+        if weight
     ]
 
 
@@ -168,9 +175,7 @@ class _Search:
         centre = start.copy()
         centre[:count] = -np.log(self.unit)
         centre[-1] = np.log(1e-2)
-        result = minimize(
-            self._loss, start, (centre, spread), method="L-BFGS-B", jac=True, options={"maxiter": _STEPS}
-        )
+        result = minimize(self._loss, start, (centre, spread), method="L-BFGS-B", jac=True, options={"maxiter": _STEPS})
         return float(result.fun), self._kernel(result.x)
 
     def _kernel(self, logs: Array) -> Kernel:

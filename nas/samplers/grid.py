@@ -32,8 +32,9 @@ class Grid(Sampler):
                 "Use random, or leave fewer choices open.",
             )
         super().__init__(space, seed)
-        self._left: Iterator[Architecture] = iter(())
         self._study: optuna.Study | None = None
+        self._given: list[Architecture] = []
+        self._left: Iterator[Architecture] = iter(())
 
     def propose(self, history: History, rng: random.Random) -> Architecture:
         """Give the first architecture that was not proposed yet.
@@ -42,8 +43,12 @@ class Grid(Sampler):
             SamplerError: If none is left.
         """
         if self._study is not history.study:
-            self._study, self._left = history.study, self.space.enumerate()
-        while (found := next(self._left, None)) is not None:
-            if found.key not in history.seen:
-                return found
+            self._study, self._given, self._left = history.study, [], self.space.enumerate()
+        for architecture in self._given:
+            if architecture.key not in history.seen:
+                return architecture
+        for architecture in self._left:
+            self._given.append(architecture)
+            if architecture.key not in history.seen:
+                return architecture
         raise SamplerError(f"the space is exhausted: all of its {len(history.seen)} architectures were proposed.")

@@ -1,11 +1,13 @@
-"""Expected improvement of the hypervolume, exact for independent normal predictions (Emmerich et al., 2006; Yang et
-al., 2019), whatever of them is known without doubt.
+"""Expected improvement of the hypervolume, exact for independent normal predictions, some of which may be certain.
 
-What a new point can gain is cut into boxes; over a box the expectation is a product of one-dimensional ones. A metric
-that is known beforehand, such as a latency that does not depend on weights, is a prediction without spread.
+After Emmerich et al. (2006) and Yang et al. (2019). What a new point can gain is cut into boxes; over a box the
+expectation is a product of one-dimensional ones. A metric that is known beforehand, such as a latency that does not
+depend on weights, is a prediction without spread.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +39,9 @@ def _cut(front: Array, reference: Array) -> tuple[Array, Array]:
         return np.array([[-np.inf]]), np.array([[best]])
     levels = np.unique(front[:, -1])
     edges = np.concatenate([[-np.inf], levels, reference[-1:]])
-    lower, upper = [], []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    lower: list[Array] = []
+    upper: list[Array] = []
+    for low, high in pairwise(edges):
         below = front[front[:, -1] <= low, :-1]
         low_corners, high_corners = _cut(below[pareto.front(below)], reference[:-1])
         lower.append(np.column_stack([low_corners, np.full(len(low_corners), low)]))

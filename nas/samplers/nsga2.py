@@ -10,7 +10,7 @@ import random
 from collections.abc import Sequence
 
 from nas.samplers.base import Fold, History, Point, Sampler, unseen
-from nas.samplers.selection import bred, ordered, tournament
+from nas.samplers.selection import bred, survivors, tournament
 from nas.space import Architecture, Space
 
 
@@ -51,4 +51,4 @@ class NSGA2(Sampler):
 
     def survivors(self, parents: Sequence[Point], born: Sequence[Point]) -> Sequence[Point]:
         """Keep the best of parents and offspring, best first."""
-        return ordered([*parents, *born])[: self.population]
+        return survivors(parents, born, self.population)

@@ -34,6 +34,23 @@ def ordered(points: Sequence[Point]) -> list[Point]:
     return [feasible[i] for i in np.lexsort((-crowding, ranks))] + refused
 
 
+def survivors(best: Sequence[Point], born: Sequence[Point], count: int) -> Sequence[Point]:
+    """Keep the best `count` of points, in order, and of new ones."""
+    if len(best) >= count and all(_is_worse(point, best[-1]) for point in born):
+        return best
+    return ordered([*best, *born])[:count]
+
+
+def _is_worse(point: Point, other: Point) -> bool:
+    """Whether a point comes after another wherever both are put in order."""
+    if not other.values or other.violation:
+        return (not point.values or point.violation > 0) and point.violation > other.violation
+    if not point.values or point.violation:
+        return True
+    pairs = list(zip(point.values, other.values, strict=True))
+    return all(value >= least for value, least in pairs) and any(value > least for value, least in pairs)
+
+
 def tournament(best_first: Sequence[Point], size: int, rng: random.Random) -> Architecture:
     """The best of `size` drawn, with repetition, from points that are ordered from best to worst."""
     return best_first[min(rng.randrange(len(best_first)) for _ in range(size))].architecture

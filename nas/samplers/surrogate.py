@@ -8,6 +8,7 @@ candidate with the largest expected gain of hypervolume is proposed (`gain`, `im
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
@@ -18,21 +19,25 @@ from nas.codes import Codes, Rows
 from nas.errors import SpaceError
 from nas.objective import Limit
 from nas.samplers.base import Fold, History, Point, Sampler, unseen
-from nas.samplers.gain import Gain, scale_of, scaled, undominated, unscaled, winsorised
+from nas.samplers.gain import Gain, NormalScores, Predictors, Scale, reference_point
 from nas.samplers.gaussian import Gaussian, Inputs, Kernel, kernels_for
-from nas.samplers.selection import bred, ordered
+from nas.samplers.selection import bred, ordered, survivors
 from nas.space import Architecture, Space
 
 Array = NDArray[np.float64]
 Cheap = Callable[[Architecture], Mapping[str, float]]
 """Metrics of an architecture that cost nothing to know, by name."""
 
-_ACTIVE = 384
+_ACTIVE = 320
 _FITTED = 256
-_CANDIDATES = 512
+_AWAITED = 32
+_CANDIDATES = 400
 _PARENTS = 24
-_FEWEST_WEIGHED, _MOST_WEIGHED = 32, 256
+_FEWEST_WEIGHED, _MOST_WEIGHED = 12, 256
 _TRIES = 200
+
+_Seen = tuple[int, int, int]
+"""How many trials were seen, the last one's number, and how many were refused."""
 
 
 class Surrogate(Sampler):
@@ -46,7 +51,7 @@ class Surrogate(Sampler):
         limits: On cheap metrics: what breaks them is not proposed.
         random_trials: Architectures drawn before the first prediction.
         weighed: Candidates whose cheap metrics are asked for at each proposal; by default fewer and fewer, from 256
-            down to 32.
+            down to 12.
     """
 
     uses_cheap: ClassVar[bool] = True
@@ -67,23 +72,23 @@ class Surrogate(Sampler):
         self.weighed = weighed
         self._codes = Codes(space)
         self._metrics: dict[str, Mapping[str, float]] = {}
-        self._kernels: dict[str, tuple[tuple[int, int], Sequence[Kernel]]] = {}
-        self._elite: Fold[Sequence[Point]] = Fold((), lambda best, born: ordered([*best, *born])[: _ACTIVE // 2])
+        self._kernels: dict[int, tuple[_Seen, Sequence[Kernel]]] = {}
+        self._learnt: tuple[_Seen, Predictors] | None = None
+        self._elite: Fold[Sequence[Point]] = Fold((), lambda best, born: survivors(best, born, _ACTIVE // 2))
 
     def propose(self, history: History, rng: random.Random) -> Architecture:
         """Give the unseen candidate with the largest expected gain; draw or breed while too little is known."""
         told = [point for point in history.told if point.values]
         if len(told) < max(2, self.random_trials):
             return self._begin(history, rng)
-        chances = np.random.default_rng(rng.getrandbits(64))
+        elite = self._elite.over(history.told)
         names = sorted(self._metrics_of(told[0].architecture))
-        active = self._active(told, history)
-        known = self._known([point.architecture for point in active], names)
-        gain = self._gain(told, active, known, history, names)
-        rows = self._candidates(history, chances)
+        predictors, front = self._predictors(told, elite, history, names)
+        gain = Gain(predictors, front)
+        rows = self._candidates(elite[:_PARENTS], np.random.default_rng(rng.getrandbits(64)))
         points = self._codes.points(rows)
-        guessed = self._guess(active, known, points)
-        finalists = self._finalists(rows[np.argsort(-gain(points, guessed), kind="stable")], len(told), history)
+        order = np.argsort(-gain(points, predictors.guess(points)), kind="stable")
+        finalists = self._finalists(rows[order], len(told), history)
         if not finalists:
             return unseen(self.space, history.seen, rng)
         if self.cheap is None:
@@ -109,11 +114,10 @@ class Surrogate(Sampler):
                 break
         return least[1] if least else unseen(self.space, history.seen, rng)
 
-    def _candidates(self, history: History, chances: np.random.Generator) -> Rows:
-        """Changes of the best, crosses of them, and random ones."""
-        elite = self._elite.over(history.told)[:_PARENTS]
-        parents = self._rows([point.architecture for point in elite])
-        first, second = (parents[chances.integers(len(parents), size=_CANDIDATES)] for _ in range(2))
+    def _candidates(self, parents: Sequence[Point], chances: np.random.Generator) -> Rows:
+        """Changes of parents, crosses of them, and random ones."""
+        rows = self._rows([point.architecture for point in parents])
+        first, second = (rows[chances.integers(len(rows), size=_CANDIDATES)] for _ in range(2))
         once, twice, crossed, drawn = (int(share * _CANDIDATES) for share in (0.4, 0.2, 0.15, 0.25))
         codes = self._codes
         made = (
@@ -139,89 +143,81 @@ class Surrogate(Sampler):
                 break
         return list(found.values())
 
-    def _active(self, told: Sequence[Point], history: History) -> Sequence[Point]:
-        """The points to predict from: all, or the best and an even choice of the others."""
-        if len(told) <= _ACTIVE:
-            return told
-        best = [point for point in self._elite.over(history.told) if point.values]
-        spread = np.linspace(0, len(told) - 1, _ACTIVE - len(best)).astype(int)
-        chosen = {point.number: point for point in (*best, *(told[i] for i in spread))}
-        return [chosen[number] for number in sorted(chosen)]
+    def _predictors(
+        self, told: Sequence[Point], elite: Sequence[Point], history: History, names: Sequence[str]
+    ) -> tuple[Predictors, Array]:
+        """What was learnt, anew each time that there is a hundredth more of it, and the front in its scores.
 
-    def _gain(
-        self, told: Sequence[Point], active: Sequence[Point], known: Array, history: History, names: Sequence[str]
-    ) -> Gain:
-        """Fit what is to be predicted, as if pending trials had given what is expected of them."""
-        scale = scale_of(known)
-        inputs = Inputs(self._points([point.architecture for point in active]), scaled(known, scale))
-        values = np.array([point.values for point in active])
-        cheap = self._cheap_objectives(history, values, known, names)
-        pending = self._points(history.pending)
-        known_pending = self._known(history.pending, names)
-        awaited = Inputs(pending, scaled(known_pending, scale))
-        expected = np.zeros((len(pending), values.shape[1]))
-        predicted: dict[int, Gaussian] = {}
-        for objective in range(values.shape[1]):
-            if objective in cheap:
-                expected[:, objective] = known_pending[:, cheap[objective]]
-                continue
-            values[:, objective] = winsorised(values[:, objective])
-            kernels = self._kernels_of(objective, told, names)
-            predicted[objective] = Gaussian(inputs, values[:, objective], kernels)
-            if len(pending):
-                expected[:, objective] = predicted[objective].means(awaited)
-                both = np.concatenate([values[:, objective], expected[:, objective]])
-                predicted[objective] = Gaussian(inputs.joined(awaited), both, kernels)
-        meeting = np.array([not point.violation for point in active])
-        front = np.concatenate([values[meeting] if meeting.any() else values, expected])
-        return Gain(predicted, cheap, scale, self._feasible(history, scale, names), *undominated(front))
+        Pending trials are taken to give what is expected of them.
+        """
+        count = len(told) - len(told) % max(1, len(told) // 128)
+        state = count, told[count - 1].number, len(history.infeasible)
+        if self._learnt is None or self._learnt[0] != state:
+            before = told[:count]
+            known_best = self._elite.over(_until(history.told, before[-1].number))
+            self._learnt = state, self._learn(_active(before, known_best), before, history, names)
+        predictors = self._learnt[1]
+        best = [point.values for point in elite if point.values and not point.violation] or [p.values for p in elite]
+        front = predictors.scored(np.array(best))
+        if history.pending:
+            awaited = history.pending[-_AWAITED:]
+            points, known = self._points(awaited), self._known(awaited, names)
+            expected = predictors.predict(points, known)[0]
+            front = np.concatenate([front, expected])
+            predictors = predictors.awaiting(points, known, expected)
+        return predictors, front
 
-    def _feasible(self, history: History, scale: tuple[Array, Array], names: Sequence[str]) -> Gaussian | None:
-        """Learn what was refused, where that is not known beforehand."""
+    def _learn(
+        self, active: Sequence[Point], told: Sequence[Point], history: History, names: Sequence[str]
+    ) -> Predictors:
+        architectures = [point.architecture for point in active]
+        values, known, points = (
+            np.array([point.values for point in active]),
+            self._known(architectures, names),
+            self._points(architectures),
+        )
+        scale = Scale(known)
+        inputs, decisions = Inputs(points, scale(known)), Inputs(points, np.zeros((len(points), 0)))
+        cheap = _cheap_objectives(history, values, known, names)
+        scores = {k: NormalScores(column) for k, column in enumerate(values.T) if k not in cheap}
+        scored = np.stack([scores[k](column) if k in scores else column for k, column in enumerate(values.T)], axis=1)
+        return Predictors(
+            scores=scores,
+            predicted={k: Gaussian(inputs, scored[:, k], self._kernels_of(k, told, names)) for k in scores},
+            cheap=cheap,
+            scale=scale,
+            guesses=[Gaussian(decisions, column, [self._plain(0.25, 1e-4, known=False)]) for column in scale(known).T],
+            feasible=self._feasible(history, told[-1].number, scale, names),
+            reference=reference_point(scored),
+        )
+
+    def _feasible(self, history: History, last: int, scale: Scale, names: Sequence[str]) -> Gaussian | None:
+        """Learn what was refused: 1 for what meets the limits, and below 0 by how far another breaks them."""
         refused = history.infeasible[-_FITTED // 2 :]
         if not refused:
             return None
-        points = [*history.complete[-_FITTED // 2 :], *refused]
-        known = self._known([point.architecture for point in points], names)
-        inputs = Inputs(self._points([point.architecture for point in points]), scaled(known, scale))
-        met = np.array([-1.0 if point.violation else 1.0 for point in points])
-        return Gaussian(inputs, met, [self._plain(decay=1.0, noise=0.1, known=bool(names))])
+        met = _until(history.complete, last)[-_FITTED // 2 :]
+        architectures = [point.architecture for point in (*met, *refused)]
+        inputs = Inputs(self._points(architectures), scale(self._known(architectures, names)))
+        broken = np.array([point.violation for point in refused])
+        far = np.minimum(broken / (float(np.median(broken)) or 1.0), 2.0)
+        values = np.concatenate([np.ones(len(met)), -0.5 - 0.5 * far])
+        return Gaussian(inputs, values, kernels_for(inputs, values, self._codes.coordinates))
 
     def _kernels_of(self, objective: int, told: Sequence[Point], names: Sequence[str]) -> Sequence[Kernel]:
-        """The kernels for an objective, found anew each time that there are some per cent more trials."""
+        """The kernels for an objective, found anew each time that there are three hundredths more trials."""
         count = len(told) - len(told) % max(1, len(told) // 32)
-        state = count, told[count - 1].number
-        kept = self._kernels.get(str(objective))
+        state = count, told[count - 1].number, 0
+        kept = self._kernels.get(objective)
         if kept is None or kept[0] != state:
-            chosen = [told[i] for i in np.unique(np.linspace(0, count - 1, min(count, _FITTED)).astype(int))]
-            known = self._known([point.architecture for point in chosen], names)
-            inputs = Inputs(self._points([point.architecture for point in chosen]), scaled(known, scale_of(known)))
-            values = winsorised(np.array([point.values[objective] for point in chosen]))
-            kept = self._kernels[str(objective)] = state, kernels_for(inputs, values, self._codes.coordinates)
+            chosen = [told[i] for i in _spread(count, _FITTED)]
+            architectures = [point.architecture for point in chosen]
+            known = self._known(architectures, names)
+            values = np.array([point.values[objective] for point in chosen])
+            inputs = Inputs(self._points(architectures), Scale(known)(known))
+            found = kernels_for(inputs, NormalScores(values)(values), self._codes.coordinates)
+            kept = self._kernels[objective] = state, found
         return kept[1]
-
-    def _guess(self, active: Sequence[Point], known: Array, points: Array) -> Array:
-        """Foresee the cheap metrics `(n, q)` of candidates, to choose whose are asked for."""
-        scale = scale_of(known)
-        inputs = Inputs(self._points([point.architecture for point in active]), np.zeros((len(active), 0)))
-        asked = Inputs(points, np.zeros((len(points), 0)))
-        standard = scaled(known, scale)
-        smooth = self._plain(decay=0.25, noise=1e-4, known=False)
-        columns = [Gaussian(inputs, standard[:, j], [smooth]).means(asked) for j in range(known.shape[1])]
-        return unscaled(np.stack(columns, axis=1), scale) if columns else np.zeros((len(points), 0))
-
-    def _cheap_objectives(
-        self, history: History, values: Array, known: Array, names: Sequence[str]
-    ) -> dict[int, int]:
-        """Which objectives are cheap metrics, and which of them: by name, or by value where they have no names."""
-        if history.metric_names:
-            return {history.metric_names.index(n): j for j, n in enumerate(names) if n in history.metric_names}
-        return {
-            objective: j
-            for objective in range(values.shape[1])
-            for j in range(len(names))
-            if np.allclose(values[:, objective], known[:, j], rtol=1e-6, atol=0.0)
-        }
 
     def _plain(self, decay: float, noise: float, known: bool) -> Kernel:
         """A kernel with all decisions equally relevant."""
@@ -249,3 +245,34 @@ class Surrogate(Sampler):
 
     def _points(self, architectures: Sequence[Architecture]) -> Array:
         return self._codes.points(self._rows(architectures))
+
+
+def _active(told: Sequence[Point], elite: Sequence[Point]) -> Sequence[Point]:
+    """The points to predict from: all, or the best and an even choice of the others."""
+    if len(told) <= _ACTIVE:
+        return told
+    best = [point for point in elite if point.values]
+    chosen = {p.number: p for p in (*best, *(told[i] for i in _spread(len(told), _ACTIVE - len(best))))}
+    return [chosen[number] for number in sorted(chosen)]
+
+
+def _until(points: Sequence[Point], number: int) -> Sequence[Point]:
+    """Those of points, in the order of their numbers, up to one number."""
+    return points[: bisect_right(points, number, key=lambda point: point.number)]
+
+
+def _spread(count: int, most: int) -> NDArray[np.int64]:
+    """At most so many of the first `count` whole numbers, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
+
+
+def _cheap_objectives(history: History, values: Array, known: Array, names: Sequence[str]) -> dict[int, int]:
+    """Which objectives are cheap metrics, and which of them: by name, or by value where they have no names."""
+    if history.metric_names:
+        return {history.metric_names.index(n): j for j, n in enumerate(names) if n in history.metric_names}
+    return {
+        objective: j
+        for objective in range(values.shape[1])
+        for j in range(len(names))
+        if np.allclose(values[:, objective], known[:, j], rtol=1e-6, atol=0.0)
+    }
