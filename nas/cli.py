@@ -45,6 +45,15 @@ def search(
     trials: Annotated[int, typer.Option(min=1, help="Architectures to evaluate in all.")] = 50,
     time: Annotated[str | None, typer.Option(help="Begin no trial after this time: 90s, 10m, 2h.")] = None,
     sampler: Annotated[str | None, typer.Option(help="Who proposes.", show_default="nsga2")] = None,
+    screen: Annotated[
+        str | None,
+        typer.Option(
+            help="Proxy that chooses among proposals: synflow, naswot, grad_norm, params.", show_default="none"
+        ),
+    ] = None,
+    proposals: Annotated[
+        int | None, typer.Option(min=1, help="Proposals that the screen chooses from.", show_default="8")
+    ] = None,
     objective: Annotated[
         list[str] | None,
         typer.Option(help="Metric to optimise; repeat.", show_default="accuracy, latency_ms, size_bytes"),
@@ -78,6 +87,8 @@ def search(
             trials=trials,
             time_s=seconds,
             sampler=sampler,
+            screen=screen,
+            proposals=proposals,
             objectives=objective or None,
             limits=limit or None,
             target=target,

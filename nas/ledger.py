@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,6 +58,8 @@ class RunRecord:
         versions: Of Python and of the packages that matter.
         revision: Git revision of the working folder, where there is one.
         created: Local time, ISO 8601.
+        screen: Name of the proxy that chooses among proposals; empty for none, as in runs of before there were any.
+        proposals: How many it chooses from.
     """
 
     name: str
@@ -78,6 +80,8 @@ class RunRecord:
     versions: Mapping[str, str]
     revision: str
     created: str
+    screen: str = ""
+    proposals: int = 8
 
     @property
     def parsed_objectives(self) -> tuple[Objective, ...]:
@@ -299,7 +303,9 @@ def read_record(folder: Path) -> RunRecord:
     file = folder / RECORD_FILE
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
-        known: dict[str, Any] = {f.name: values[f.name] for f in fields(RunRecord)}
+        known: dict[str, Any] = {
+            f.name: values[f.name] for f in fields(RunRecord) if f.name in values or f.default is MISSING
+        }
         known |= {"objectives": tuple(known["objectives"]), "limits": tuple(known["limits"])}
     except FileNotFoundError:
         raise RunError(

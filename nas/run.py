@@ -18,7 +18,7 @@ from nas.objective import Limit, parse_limit, parse_objective
 from nas.space import Space
 from nas.space_file import load_space, space_from_source
 from nas.tasks import Task, load_table, load_task
-from nas.training import Training, training_from
+from nas.training import Training, check_proxy, training_from
 
 OBJECTIVES = ("accuracy", "latency_ms", "size_bytes")
 """Of a run that names none."""
@@ -38,6 +38,8 @@ class Asked:
         sampler: Name of the sampler; default `nsga2`.
         seed: Seed of everything random; default 0.
         training: How long and how candidates are trained.
+        screen: Name of the proxy that chooses among proposals; default none.
+        proposals: How many it chooses from; default 8.
     """
 
     task: str | None = None
@@ -49,6 +51,8 @@ class Asked:
     sampler: str | None = None
     seed: int | None = None
     training: Training | None = None
+    screen: str | None = None
+    proposals: int | None = None
 
 
 @dataclass(frozen=True)
@@ -185,6 +189,8 @@ def _checked(asked: Asked) -> dict[str, Any]:
         "sampler": asked.sampler,
         "seed": asked.seed,
         "training": None if asked.training is None else asdict(asked.training),
+        "screen": None if asked.screen is None else check_proxy(asked.screen),
+        "proposals": asked.proposals,
     }
 
 
@@ -231,4 +237,4 @@ def _revision() -> str:
 
 
 def _readable(value: Any) -> str:
-    return ", ".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)
+    return (", ".join(map(str, value)) if isinstance(value, tuple) else str(value)) or "none"

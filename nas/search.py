@@ -22,13 +22,14 @@ from nas.errors import ObjectiveError, SamplerError, SpaceError
 from nas.evaluate import Measure, Outcome, attempt, disk_full
 from nas.execution import cluster, run_trials
 from nas.front import front_of
-from nas.ledger import Ledger, Trial, writing
+from nas.ledger import Ledger, RunRecord, Trial, writing
 from nas.run import Asked, Context, begin_run
+from nas.samplers import Filtered, Sampler, unseen
 from nas.samplers import sampler as make_sampler
-from nas.samplers import unseen
 from nas.space import Architecture, Space
 from nas.space_file import load_space
-from nas.training import Training
+from nas.tasks import Task
+from nas.training import Training, proxy_score
 
 COUNTED = ("complete", "infeasible", "failed")
 _DUPLICATES_IN_A_ROW = 20
@@ -56,6 +57,8 @@ def search(
     trials: int = 50,
     time_s: float | None = None,
     sampler: str | optuna.samplers.BaseSampler | None = None,
+    screen: str | None = None,
+    proposals: int | None = None,
     objectives: Sequence[str] | None = None,
     limits: Sequence[str] | None = None,
     target: str | None = None,
@@ -78,6 +81,8 @@ def search(
         trials: Architectures to evaluate in all, those of earlier sittings included.
         time_s: Seconds after which no further trial is begun.
         sampler: Name of a sampler, or one that proposes from this space; default `nsga2`.
+        screen: Name of a proxy that scores untrained networks: the best of some proposals is evaluated; default none.
+        proposals: How many the screen chooses from; default 8.
         objectives: Metrics; default accuracy, latency_ms, size_bytes.
         limits: For example `latency_ms<=2`.
         target: Name of the target; default `local`.
@@ -96,30 +101,28 @@ def search(
         SpaceError: If the space's file is wrong.
         TaskError: If the task is unknown or its data are missing.
         ObjectiveError: If an objective or limit cannot be understood, or no trial meets the limits.
-        SamplerError: If the sampler is unknown.
+        SamplerError: If the sampler is unknown, or is an object that cannot be screened.
+        TrainingError: If the screen is unknown.
         RunError: If the folder's run has other terms, another process writes to it, or the disk is full.
     """
     folder, space_path = Path(run), Path(space)
     if isinstance(sampler, str):
         make_sampler(sampler, load_space(space_path))
-    asked = Asked(task, data, label, objectives, limits, target, _name(sampler), seed, training)
+    _check_screened(sampler, screen)
+    asked = Asked(task, data, label, objectives, limits, target, _name(sampler), seed, training, screen, proposals)
     with writing(folder):
         ledger, context = begin_run(folder, space_path, asked, storage, command)
-        loaded, record = context.space(), ledger.record
-        ledger.study.sampler = (
-            sampler
-            if isinstance(sampler, optuna.samplers.BaseSampler)
-            else make_sampler(record.sampler, loaded, record.seed)
-        )
-        proposals = Proposals(ledger, loaded, trials, time_s, on_trial)
-        if not proposals.ended:
+        loaded = context.space()
+        ledger.study.sampler = _sampler(sampler, loaded, ledger.record, context.task)
+        loop = Proposals(ledger, loaded, trials, time_s, on_trial)
+        if not loop.ended:
             with cluster(context.target, workers, address) as running:
                 try:
-                    run_trials(running, proposals, evaluate_job, context)
+                    run_trials(running, loop, evaluate_job, context)
                 except OSError as error:
                     raise disk_full(folder) if error.errno == errno.ENOSPC else error from None
-    if proposals.exhausted:
-        raise SamplerError(f"{folder}: {proposals.counted} of {trials} trials are done, and {proposals.exhausted}")
+    if loop.exhausted:
+        raise SamplerError(f"{folder}: {loop.counted} of {trials} trials are done, and {loop.exhausted}")
     _check_limits_met(ledger)
     return ledger
 
@@ -164,6 +167,7 @@ class Proposals:
                 self._told[self._key(trial.decisions)] = trial
             elif trial.state == "running":
                 self._unfinished.append(trial)
+        self._kept = [trial for trial in self._told.values() if trial.state == "complete"]
 
     @property
     def counted(self) -> int:
@@ -202,7 +206,7 @@ class Proposals:
         self._told[key] = self.ledger.trial(number)
         for waiting in self._waiting.pop(key, []):
             self.ledger.answer(waiting, self._told[key])
-        self._collect()
+        self._collect(self._told[key])
         self.on_trial(self.ledger, self._told[key])
 
     def _ask(self, repeated: int) -> Job | None:
@@ -251,13 +255,42 @@ class Proposals:
         except SpaceError:
             return json.dumps(dict(decisions), sort_keys=True)
 
-    def _collect(self) -> None:
-        """Delete the large files of trials that are no longer on the front."""
-        complete = [trial for trial in self._told.values() if trial.state == "complete"]
-        front = {trial.number for trial in front_of(complete, self.ledger.record.parsed_objectives)}
-        for trial in complete:
-            if trial.number not in front:
+    def _collect(self, told: Trial) -> None:
+        """Delete the large files of trials that have left the front, once each.
+
+        A new trial is held against those that are kept. All of the front is among them; where noise differs it can be
+        a few more, which the next sitting deletes.
+        """
+        if told.state != "complete":
+            return
+        self._kept.append(told)
+        front = front_of(self._kept, self.ledger.record.parsed_objectives)
+        numbers = {trial.number for trial in front}
+        for trial in self._kept:
+            if trial.number not in numbers:
                 self.ledger.discard_weights(trial.number)
+        self._kept = front
+
+
+def _sampler(
+    given: str | optuna.samplers.BaseSampler | None, space: Space, record: RunRecord, task: Task
+) -> optuna.samplers.BaseSampler:
+    """Who proposes, through the run's screen if it has one."""
+    screen = proxy_score(record.screen, task, record.seed) if record.screen else None
+    if not isinstance(given, optuna.samplers.BaseSampler):
+        return make_sampler(record.sampler, space, record.seed, screen=screen, proposals=record.proposals)
+    _check_screened(given, record.screen)
+    return (
+        Filtered(given, screen=screen, proposals=record.proposals) if isinstance(given, Sampler) and screen else given
+    )
+
+
+def _check_screened(sampler: str | optuna.samplers.BaseSampler | None, screen: str | None) -> None:
+    if screen and isinstance(sampler, optuna.samplers.BaseSampler) and not isinstance(sampler, Sampler):
+        raise SamplerError(
+            f"screen {screen}: cannot be put before a {type(sampler).__name__}; expected a sampler of nas.",
+            "Give its name, or wrap it: nas.samplers.Foreign(space, lambda seed: ...).",
+        )
 
 
 def _name(sampler: str | optuna.samplers.BaseSampler | None) -> str | None:

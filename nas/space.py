@@ -204,6 +204,10 @@ class Space:
             raise SpaceError(f"architecture {architecture.key}: constraint {refused!r} refuses it.")
         return architecture
 
+    def decided(self, decide: Decide) -> Architecture:
+        """Take the decisions that a function gives, path by path; the constraints are not asked, see `refused_by`."""
+        return self._record(decide)
+
     def decode(self, architecture: Architecture) -> Any:
         """Return the closed network description of an architecture."""
         return architecture.network

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from nas.ledger import open_ledger
+
 
 def nas(*arguments: object) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "nas.cli", *map(str, arguments)]
@@ -29,7 +31,8 @@ def nas(*arguments: object) -> subprocess.CompletedProcess[str]:
         (["search", "SPACE", "--run", "TMP/a", "--data", "TMP/no.csv", "--label", "x"], 1, "there is no such table"),
         (["search", "SPACE", "--run", "TMP/a", "--label", "x"], 1, "--label x: names a column, but no table is given"),
         (["search", "SPACE", "--run", "TMP/a", "--target", "locl"], 1, "unknown target 'locl'; known: local"),
-        (["search", "SPACE", "--run", "TMP/a", "--sampler", "nsga"], 1, "Did you mean 'nsga2'"),
+        (["search", "SPACE", "--run", "TMP/a", "--sampler", "nsga22"], 1, "Did you mean 'nsga2'"),
+        (["search", "SPACE", "--run", "TMP/a", "--screen", "synflo"], 1, "unknown proxy 'synflo'; known: grad_norm, "),
         (["search", "SPACE", "--run", "TMP/a", "--limit", "latency<=2"], 1, "unknown metric 'latency'"),
         (["refine", "TMP/none"], 1, "there is no run here"),
         (["report", "TMP/none"], 1, "there is no run here"),
@@ -91,6 +94,34 @@ def test_search_for_programs_and_then_refine_compress(tmp_path: Path, space_file
     assert done.returncode == 0, done.stderr
     assert "-int8" in done.stdout
     assert (run / "front.png").stat().st_size > 10_000
+
+
+def test_a_screen_chooses_and_is_kept_by_the_run(tmp_path: Path, space_file: Path, table: Path) -> None:
+    run = tmp_path / "run"
+    line = [
+        "search",
+        space_file,
+        "--run",
+        run,
+        "--data",
+        table,
+        "--label",
+        "kind",
+        "--epochs",
+        1,
+        "--sampler",
+        "random",
+    ]
+    done = nas(*line, "--trials", 1, "--screen", "params", "--proposals", 36)
+    assert done.returncode == 0, done.stderr
+    done = nas(*line, "--trials", 2)
+    assert done.returncode == 0, done.stderr
+    for trial in open_ledger(run).trials():
+        assert (trial.decisions["encoders.table.width"], trial.decisions["head.hidden"]) == (64, 16)
+        assert trial.decisions["encoders.table.depth"] == 3
+    done = nas(*line, "--trials", 3, "--screen", "naswot")
+    assert done.returncode == 1
+    assert "was begun with screen params, not naswot" in done.stderr
 
 
 def test_progress_on_a_terminal(tmp_path: Path, space_file: Path, table: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ import optuna
 import pytest
 
 from nas import Space, choose, integer
+from nas.errors import SamplerError, TrainingError
 from nas.evaluate import Outcome
-from nas.ledger import Ledger, RunRecord, Trial, create_ledger, open_ledger
+from nas.ledger import Ledger, RunRecord, Trial, create_ledger, open_ledger, read_record
 from nas.samplers import sampler
-from nas.search import COUNTED, Job, Proposals
+from nas.search import COUNTED, Job, Proposals, search
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ def test_counts_exactly_and_repeats_nothing(tmp_path: Path) -> None:
 
 
 def test_duplicates_of_a_foreign_sampler_are_answered_and_do_not_count(tmp_path: Path) -> None:
-    run = ledger(tmp_path, "optuna:RandomSampler")
+    run = ledger(tmp_path)
+    run.study.sampler = optuna.samplers.RandomSampler(seed=0)
     drive(Proposals(run, SPACE, 16))
     assert len({SPACE.architecture(t.decisions) for t in counted(run)}) == 16
     by_number = {t.number: t for t in run.trials()}
@@ -73,6 +76,28 @@ def test_duplicates_of_a_foreign_sampler_are_answered_and_do_not_count(tmp_path:
         assert original.decisions == trial.decisions
         assert original.metrics == trial.metrics
         assert run.study.trials[trial.number].values == run.study.trials[original.number].values
+
+
+def test_a_foreign_sampler_that_is_named_repeats_nothing(tmp_path: Path) -> None:
+    run = ledger(tmp_path, "optuna:RandomSampler")
+    drive(Proposals(run, SPACE, 16))
+    assert [t.state for t in run.trials()] == ["complete"] * 16
+
+
+def test_a_record_of_before_there_were_screens_has_none(tmp_path: Path) -> None:
+    file = ledger(tmp_path).folder / "run.json"
+    values = json.loads(file.read_text())
+    assert (values.pop("screen"), values.pop("proposals")) == ("", 8)
+    file.write_text(json.dumps(values))
+    assert (read_record(tmp_path).screen, read_record(tmp_path).proposals) == ("", 8)
+
+
+def test_a_screen_needs_a_sampler_that_can_be_asked_more_than_once(tmp_path: Path, space_file: Path) -> None:
+    with pytest.raises(SamplerError, match="screen synflow: cannot be put before a RandomSampler; expected a sampler"):
+        search(space_file, tmp_path / "run", sampler=optuna.samplers.RandomSampler(), screen="synflow")
+    with pytest.raises(TrainingError, match="unknown proxy 'sinflow'.*Did you mean 'synflow'"):
+        search(space_file, tmp_path / "run", screen="sinflow")
+    assert not (tmp_path / "run" / "run.json").exists()
 
 
 def test_a_repetition_of_a_trial_in_flight_waits_for_it(tmp_path: Path) -> None:
@@ -132,7 +157,8 @@ def test_exhausted_space_ends_with_a_word(tmp_path: Path) -> None:
 
 def test_refused_by_a_constraint_is_infeasible(tmp_path: Path) -> None:
     space = Space(SPACE.network, {"even": lambda net: (net.width + net.depth) % 2 == 0})
-    run = ledger(tmp_path, "optuna:RandomSampler", space)
+    run = ledger(tmp_path, space=space)
+    run.study.sampler = optuna.samplers.RandomSampler(seed=0)
     drive(Proposals(run, space, 12))
     states = {t.state for t in counted(run)}
     assert states == {"complete", "infeasible"}

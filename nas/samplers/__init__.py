@@ -1,23 +1,38 @@
-"""Who proposes: our samplers by name, and any of Optuna's."""
+"""Who proposes: our samplers by name, any of Optuna's and OptunaHub's, and filters around all of them."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import optuna
 
 from nas.errors import SamplerError, unknown
+from nas.objective import Limit, parse_limit
 from nas.samplers.base import History, Point, Sampler, unseen
 from nas.samplers.evolution import Evolution
+from nas.samplers.filters import Cheap, Filtered, Score
+from nas.samplers.foreign import OPTUNA, Foreign, from_hub, grouped_tpe, seeded
 from nas.samplers.grid import Grid
 from nas.samplers.local import Local
 from nas.samplers.nsga2 import NSGA2
 from nas.samplers.nsga3 import NSGA3
 from nas.samplers.random import Random
+from nas.samplers.surrogate import Surrogate
 from nas.space import Space
 
-__all__ = ["NSGA2", "SAMPLERS", "History", "Point", "Random", "Sampler", "sampler", "unseen"]
+__all__ = [
+    "NSGA2",
+    "SAMPLERS",
+    "Filtered",
+    "Foreign",
+    "History",
+    "Point",
+    "Random",
+    "Sampler",
+    "sampler",
+    "unseen",
+]
 
 SAMPLERS: Mapping[str, type[Sampler]] = {
     "random": Random,
@@ -26,36 +41,61 @@ SAMPLERS: Mapping[str, type[Sampler]] = {
     "evolution": Evolution,
     "nsga2": NSGA2,
     "nsga3": NSGA3,
+    "surrogate": Surrogate,
 }
 """Ours, by name."""
 
-_SHORT = {"tpe": "TPESampler", "gp": "GPSampler"}
+_SHORT = {"tpe": grouped_tpe, "gp": optuna.samplers.GPSampler}
+"""Optuna's that have a name of their own; `tpe` is not the plain one, see `grouped_tpe`."""
 
 
-def sampler(name: str, space: Space, seed: int = 0) -> optuna.samplers.BaseSampler:
+def sampler(
+    name: str,
+    space: Space,
+    seed: int = 0,
+    cheap: Cheap | None = None,
+    limits: Sequence[str | Limit] = (),
+    screen: Score | None = None,
+    proposals: int = 8,
+) -> Sampler:
     """Make a sampler by name.
 
     Args:
-        name: One of ours (`SAMPLERS`), `tpe`, `gp`, or `optuna:<class>` for any sampler class of Optuna's.
+        name: One of ours (`SAMPLERS`); `tpe` or `gp`; `optuna:<class>` for any sampler class of Optuna's;
+            `optunahub:<package>` for one of OptunaHub's, which downloads code and runs it.
         space: The space that it proposes from.
         seed: Seed of its randomness.
+        cheap: Metrics of an architecture that are known without training, by name.
+        limits: For example `latency_ms<=2`; what breaks one by its cheap metrics is put aside.
+        screen: A score of architectures, higher is better, that costs little next to training; the best of several
+            proposals is taken.
+        proposals: How many the screen chooses from.
 
     Raises:
         SamplerError: If the name is not known, or the class needs more than a seed.
+        ObjectiveError: If a limit cannot be understood.
     """
+    bounds = tuple(limit if isinstance(limit, Limit) else parse_limit(limit) for limit in limits)
+    made = _named(name, space, seed, cheap, bounds)
+    if getattr(made, "uses_cheap", False):
+        cheap, bounds = None, ()
+    if screen is None and (cheap is None or not bounds):
+        return made
+    return Filtered(made, cheap, bounds, screen, proposals)
+
+
+def _named(name: str, space: Space, seed: int, cheap: Cheap | None, limits: Sequence[Limit]) -> Sampler:
     if name in SAMPLERS:
-        return SAMPLERS[name](space, seed)
-    cls = _SHORT.get(name, name.removeprefix("optuna:"))
-    theirs = {n: c for n, c in vars(optuna.samplers).items() if n.endswith("Sampler") and not n.startswith("Base")}
-    if cls not in theirs or (name not in _SHORT and not name.startswith("optuna:")):
-        raise SamplerError(unknown("sampler", name, [*SAMPLERS, *_SHORT, *(f"optuna:{n}" for n in theirs)]))
-    accepted = inspect.signature(theirs[cls]).parameters
-    needed = [
-        n for n, p in accepted.items() if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-    ]
-    if needed:
-        raise SamplerError(
-            f"sampler {name!r}: needs {', '.join(needed)}; only samplers that need no more than a seed can be named.",
-            "Build it yourself and hand it to nas.search(sampler=...).",
+        options: dict[str, Any] = (
+            {"cheap": cheap, "limits": limits} if getattr(SAMPLERS[name], "uses_cheap", False) else {}
         )
-    return theirs[cls](seed=seed) if "seed" in accepted else theirs[cls]()
+        return SAMPLERS[name](space, seed, **options)
+    if name in _SHORT:
+        return Foreign(space, _SHORT[name], seed)
+    source, _, theirs = name.partition(":")
+    if source == "optunahub" and theirs:
+        return Foreign(space, seeded(from_hub(theirs), name), seed)
+    if source == "optuna" and theirs in OPTUNA:
+        return Foreign(space, seeded(OPTUNA[theirs], name), seed)
+    known = [*SAMPLERS, *_SHORT, *(f"optuna:{n}" for n in OPTUNA), "optunahub:<package>"]
+    raise SamplerError(unknown("sampler", name, known))

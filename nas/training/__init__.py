@@ -1,6 +1,17 @@
 """How a candidate learns."""
 
 from nas.training.augment import Augmentation
+from nas.training.proxies import PROXIES, check_proxy, proxy_score
 from nas.training.train import Epoch, Training, accuracy, train, training_from
 
-__all__ = ["Augmentation", "Epoch", "Training", "accuracy", "train", "training_from"]
+__all__ = [
+    "PROXIES",
+    "Augmentation",
+    "Epoch",
+    "Training",
+    "accuracy",
+    "check_proxy",
+    "proxy_score",
+    "train",
+    "training_from",
+]
