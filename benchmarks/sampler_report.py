@@ -1,0 +1,199 @@
+"""Tables and plots of `samplers.py`: mean and standard error over seeds at the checkpoints."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import tables
+from numpy.typing import NDArray
+from sampler_peers import PEERS
+
+ROOT = Path(__file__).resolve().parent.parent
+HALF = 200
+"""Evaluations at which ours are held against the peers with as many more as they need."""
+
+Results = Mapping[str, Sequence[Mapping[str, Any]]]
+"""Sampler → what was kept of each seed."""
+
+CHOSEN = """## How it was done
+
+- **Ours** go through the engine's own loop on a virtual clock, one worker. A sampler that uses cheap metrics is told \
+latency and parameters of an architecture, as a search knows them before it trains; no other sampler is.
+- **Peers** are the libraries' own code. Their repetitions are answered from the table, told to them again and **not \
+counted**; ours never repeat. A peer is stopped after ten proposals for each evaluation, and then stands where it stood.
+- An evaluation is an architecture that was not proposed before. One that a limit refuses counts too.
+- Hyper-parameters were chosen on CIFAR-10 validation accuracy and on the Eyeriss latencies with seeds 0-9. Reported \
+are other seeds.
+- Latencies of dead cells read about 0 ms on the Raspberry Pi; they are floored at the fastest live cell.
+- The reference point of a hypervolume is the largest latency (and parameters) and the 5th percentile of accuracy in \
+the table.
+- Values are the mean ± standard error over seeds; **bold** is the best of its column and what its standard error \
+does not tell from it.
+"""
+
+
+def write(out: Path, results: Mapping[str, Results], data: Path, seeds: Sequence[int], evaluations: int) -> None:
+    """Write a table and a plot for each problem, and one page with all of them."""
+    out.mkdir(parents=True, exist_ok=True)
+    sections: list[str] = []
+    for name, found in results.items():
+        problem = tables.problem(name, data)
+        curves = {sampler: matrix(kept, evaluations) for sampler, kept in found.items()}
+        curves = {sampler: c for sampler, c in curves.items() if c.size}
+        notes = {sampler: next((k["note"] for k in kept if k["note"]), "") for sampler, kept in found.items()}
+        text = _section(problem, curves, found, notes, evaluations)
+        (out / f"{name}.md").write_text(f"# {name}\n\n{text}", encoding="utf-8")
+        plot(out / f"{name}.png", problem, curves)
+        sections.append(f"## {name}\n\n{text}")
+        print(f"\n{name}: {text}")
+    revision = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+    head = f"""# Samplers on tabular problems
+
+`{" ".join(["python benchmarks/samplers.py", *sys.argv[1:]])}` at revision {revision.stdout.strip()}, Python \
+{platform.python_version()}, {_versions()}; seeds {min(seeds)}-{max(seeds)}, {evaluations} evaluations.
+"""
+    peers = "\n".join(f"| {name} | {entry.text}{_caps(entry)} |" for name, entry in PEERS.items())
+    times = out / "times.md"
+    parts = [head, CHOSEN, f"| peer | what it is |\n|---|---|\n{peers}\n", *sections]
+    if times.exists():
+        parts.append(times.read_text(encoding="utf-8").replace("# ", "## ", 1))
+    (out / "README.md").write_text("\n".join(parts), encoding="utf-8")
+
+
+def matrix(kept: Sequence[Mapping[str, Any]], evaluations: int) -> NDArray[np.float64]:
+    """Curves of all seeds as `(seeds, evaluations)`; one that ended early stays where it was.
+
+    A sampler that was run for less has as many columns as its longest curve.
+    """
+    curves = [one["curve"][:evaluations] for one in kept if one["curve"]]
+    length = min(evaluations, max((one["evaluations"] for one in kept), default=0))
+    return np.array([[*curve, *[curve[-1]] * (length - len(curve))] for curve in curves], dtype=np.float64)
+
+
+def needed(curve: NDArray[np.float64], value: float) -> int | None:
+    """Evaluations after which a mean curve reaches a value."""
+    reached = np.flatnonzero(curve >= value)
+    return int(reached[0]) + 1 if len(reached) else None
+
+
+def plot(file: Path, problem: tables.Problem, curves: Mapping[str, NDArray[np.float64]]) -> None:
+    """Draw mean curves with a band of one standard error; ours solid, peers dashed."""
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(10, 6), layout="constrained")
+    lowest: list[float] = []
+    for index, (name, c) in enumerate(curves.items()):
+        mean, error = c.mean(axis=0), _error(c)
+        x = np.arange(1, len(mean) + 1)
+        line = axes.plot(
+            x, mean, color=f"C{index % 10}", linestyle="--" if name in PEERS else "-", label=name,
+            linewidth=1.0 if name in PEERS else 1.8,
+        )[0]  # fmt: skip
+        axes.fill_between(x, mean - error, mean + error, color=line.get_color(), alpha=0.15, linewidth=0)
+        lowest.append(float(mean[min(len(mean) - 1, 29)]))
+    if lowest:
+        axes.set_ylim(bottom=min(lowest), top=problem.top + 0.05 * (problem.top - min(lowest)))
+    axes.axhline(problem.top, color="grey", linewidth=0.8)
+    axes.set(xlabel="evaluations", ylabel=problem.unit, title=problem.title)
+    axes.title.set_fontsize(9)
+    axes.legend(fontsize=7, ncols=2, loc="lower right")
+    figure.savefig(file, dpi=110)
+    plt.close(figure)
+
+
+def _section(
+    problem: tables.Problem,
+    curves: Mapping[str, NDArray[np.float64]],
+    found: Results,
+    notes: Mapping[str, str],
+    evaluations: int,
+) -> str:
+    points = [k for k in problem.checkpoints if k <= evaluations] or [evaluations]
+    limited = bool(problem.limits)
+    columns = [str(k) for k in points] + ["proposals", "s a search", "seeds"] + (["refused"] if limited else [])
+    rows: list[str] = []
+    for name, c in curves.items():
+        kept = [one for one in found[name] if one["curve"]]
+        cells = [_cell(c, k, list(curves.values())) for k in points]
+        cells += [f"{np.mean([one['proposed'] for one in kept]):.0f}"]
+        cells += [f"{np.mean([one['seconds'] for one in kept]):.1f}", str(len(c))]
+        if limited:
+            cells.append(f"{np.mean([one['refused'] / len(one['curve']) for one in kept]):.0%}")
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    missing = "".join(f"\n{name}: {note}\n" for name, note in notes.items() if note)
+    return f"""{problem.title}. In {problem.unit}; the best possible is {problem.top:.2f}.
+
+| after | {" | ".join(columns)} |
+|---|{"---|" * len(columns)}
+{chr(10).join(rows)}
+{missing}
+{_halves(curves, evaluations)}
+![{problem.name}]({problem.name}.png)
+"""
+
+
+def _cell(curve: NDArray[np.float64], k: int, everyone: Sequence[NDArray[np.float64]]) -> str:
+    if curve.shape[1] < k:
+        return "-"
+    best = max((c for c in everyone if c.shape[1] >= k), key=lambda c: float(c[:, k - 1].mean()))
+    mean, error = float(curve[:, k - 1].mean()), float(_error(curve)[k - 1])
+    text = f"{mean:.2f} ± {error:.2f}"
+    margin = np.hypot(error, float(_error(best)[k - 1]))
+    return f"**{text}**" if mean >= float(best[:, k - 1].mean()) - margin else text
+
+
+def _halves(curves: Mapping[str, NDArray[np.float64]], evaluations: int) -> str:
+    """How many evaluations the best peer needs for what our best reaches at 200."""
+    at = min(HALF, evaluations)
+    means = {name: c.mean(axis=0) for name, c in curves.items()}
+    mine = {name: float(m[at - 1]) for name, m in means.items() if name not in PEERS and len(m) >= at}
+    theirs = {name: m for name, m in means.items() if name in PEERS}
+    if not mine or not theirs:
+        return ""
+    ours = max(mine, key=lambda name: mine[name])
+    reached = {name: n for name, m in theirs.items() if (n := needed(m, mine[ours])) is not None}
+    if reached:
+        peer = min(reached, key=lambda name: reached[name])
+        told = f"the first peer to reach it is `{peer}` after {reached[peer]}"
+    else:
+        told = f"no peer reaches it within {max(len(m) for m in theirs.values())}"
+    return f"After {at} evaluations our best, `{ours}`, is at {mine[ours]:.2f}; {told}.\n"
+
+
+def _error(curves: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard error of the mean at each evaluation; 0 for a single seed."""
+    if len(curves) < 2:
+        return np.zeros(curves.shape[1])
+    return curves.std(axis=0, ddof=1) / np.sqrt(len(curves))
+
+
+def _caps(entry: Any) -> str:
+    caps = []
+    if entry.evaluations < 10_000:
+        caps.append(f"{entry.evaluations} evaluations")
+    if entry.seeds < 10_000:
+        caps.append(f"{entry.seeds} seeds")
+    if entry.nested_seeds < entry.seeds:
+        caps.append(f"{entry.nested_seeds or 'no'} seeds on the nested problems")
+    if entry.proposals < 10:
+        caps.append(f"{entry.proposals} proposals for each evaluation")
+    return f"; for its time at most {', '.join(caps)}" if caps else ""
+
+
+def _versions() -> str:
+    found: list[str] = []
+    for name in ("optuna", "pymoo", "nevergrad", "syne-tune", "botorch"):
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            found.append(f"{name} not installed")
+    return ", ".join(found)

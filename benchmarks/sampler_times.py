@@ -1,0 +1,147 @@
+"""Time of a proposal after 100, 1,000 and 10,000 trials, on a space with about 38 active decisions.
+
+The study is filled with random architectures and made-up values of two objectives; then samplers are asked, and told a
+made-up value, again and again. Each cell runs in a process of its own that is ended when it takes too long.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import random
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FixedTrial, FrozenTrial, create_trial
+from sampler_peers import PEERS
+from space import network
+from tables import Problem
+
+from nas import Architecture, Space, choose, repeat, sampler
+from nas.samplers import SAMPLERS
+
+TRIALS = (100, 1_000, 10_000)
+ASKS = 30
+CAP_S = 300
+OPTUNA: Mapping[str, Callable[[], optuna.samplers.BaseSampler]] = {
+    "optuna-random": lambda: optuna.samplers.RandomSampler(seed=0),
+    "optuna-nsga2": lambda: optuna.samplers.NSGAIISampler(seed=0, population_size=20),
+    "optuna-nsga3": lambda: optuna.samplers.NSGAIIISampler(seed=0, population_size=20),
+    "optuna-tpe": lambda: optuna.samplers.TPESampler(seed=0),
+    "optuna-tpe-group": lambda: optuna.samplers.TPESampler(seed=0, multivariate=True, group=True),
+    "optuna-gp": lambda: optuna.samplers.GPSampler(seed=0),
+}
+FLAT = ("pymoo-nsga2", "synetune-morea", "nevergrad-discrete")
+"""Peers that keep no study: they are told every trial through their own ask and tell."""
+
+
+def measure(out: Path, chosen: list[str] | None = None) -> None:
+    """Measure and write `times.md`."""
+    names = chosen or [*SAMPLERS, *OPTUNA, *FLAT]
+    rows: list[str] = []
+    for name in names:
+        cells = []
+        for trials in TRIALS:
+            cells.append(_cell(name, trials))
+            print(name, trials, cells[-1], flush=True)
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    out.mkdir(parents=True, exist_ok=True)
+    head = " | ".join(f"{trials:,} trials" for trials in TRIALS)
+    text = f"""# Time of a proposal
+
+Median (mean) in ms of {ASKS} proposals, each told before the next, after so many trials of two objectives on a \
+conditional space with about 38 active decisions; in brackets the first one, which reads the whole study. Optuna's \
+record of 38 answers is in all of them; it is nearly all of `random`. "over" is what took more than {CAP_S} s to fill \
+and ask.
+
+| | {head} |
+|---|---|---|---|
+{chr(10).join(rows)}
+"""
+    (out / "times.md").write_text(text, encoding="utf-8")
+
+
+def space() -> Space:
+    """The space of `space.py`."""
+    return Space(network(choose, lambda stage: repeat(stage, 2, 4), lambda kind: kind))
+
+
+def judged(architecture: Architecture) -> tuple[float, float]:
+    """Made-up values of an architecture, to be minimised: labels decide, and what gains also costs."""
+    gain = cost = 0.0
+    for path, label in architecture.decisions.items():
+        weight = random.Random(f"{path}={label}").random()
+        gain, cost = gain + weight, cost + weight * weight + 0.1
+    return -math.log1p(gain), cost
+
+
+def _cell(name: str, trials: int) -> str:
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_timed, args=(name, trials, sender))
+    process.start()
+    sender.close()
+    try:
+        answered = receiver.poll(CAP_S)
+        times = receiver.recv() if answered else None
+    except EOFError:
+        times = []
+    process.kill()
+    process.join()
+    if times is None:
+        return f"over {CAP_S} s"
+    if not times:
+        return "failed"
+    first, *rest = times
+    return f"{1e3 * statistics.median(rest):.1f} ({1e3 * statistics.mean(rest):.1f}) [{1e3 * first:.0f}]"
+
+
+def _timed(name: str, trials: int, sender: Any) -> None:
+    warnings.simplefilter("ignore")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    sender.send(_flat(name, trials) if name in FLAT else _study(name, trials))
+
+
+def _study(name: str, trials: int) -> list[float]:
+    """Seconds of proposals of a sampler in a study that was filled."""
+    searched = space()
+    made = OPTUNA[name]() if name in OPTUNA else sampler(name, searched, seed=0)
+    study = optuna.create_study(directions=["minimize", "minimize"], sampler=made)
+    rng = random.Random(0)
+    study.add_trials([_told(searched, searched.sample(rng)) for _ in range(trials)])
+    times: list[float] = []
+    for _ in range(ASKS + 1):
+        begun = time.perf_counter()
+        trial = study.ask()
+        architecture = searched.ask(trial)
+        times.append(time.perf_counter() - begun)
+        study.tell(trial, judged(architecture))
+    return times
+
+
+def _told(searched: Space, architecture: Architecture) -> FrozenTrial:
+    asked = FixedTrial(dict(architecture.decisions))
+    searched.ask(asked)
+    return create_trial(params=asked.params, distributions=asked.distributions, values=judged(architecture))
+
+
+def _flat(name: str, trials: int) -> list[float]:
+    """Seconds of the last proposals of a peer that was told all trials by itself; of pymoo also of its generations."""
+    searched = space()
+    problem = Problem(
+        name="times", title="", space=searched, objectives=("accuracy", "latency_ms"), limits=(), metrics=lambda _: {},
+        worst=(0.0, 40.0), best=(-4.0, 0.0), score=lambda _: [], top=0.0, unit="",
+    )  # fmt: skip
+    peer = PEERS[name].make(problem, 0, trials + ASKS + 1)
+    times: list[float] = []
+    for _ in range(trials + ASKS + 1):
+        begun = time.perf_counter()
+        architecture = peer.ask()
+        times.append(time.perf_counter() - begun)
+        peer.tell(judged(architecture), 0.0)
+    return times[-ASKS - 1 :]

@@ -1,0 +1,221 @@
+"""Every sampler of ours and those of other libraries on tabular problems, at equal numbers of evaluations.
+
+    pip install -e '.[bench]' && python benchmarks/samplers.py [--problems two-c100-raspi4 ...] [--seeds 100-129]
+
+Ours go through the engine's own loop on a virtual clock (`nas.simulation`). Each finished curve is kept in
+results/runs/samplers-cache and used again, so the tables can be built up in several sittings; --fresh runs again what
+is named. Writes results/samplers/<problem>.md and .png, and results/samplers/README.md with all that were named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import multiprocessing
+import os
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import sampler_report
+import tables
+from sampler_peers import PEERS, Peer, peers_for
+
+from nas import sampler
+from nas.errors import SamplerError
+from nas.ledger import Ledger, Trial
+from nas.samplers import SAMPLERS
+from nas.search import COUNTED, Job, Proposals
+from nas.simulation import memory_ledger, simulate
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / "results" / "runs" / "samplers-cache"
+REPORTED = (
+    *("one-c10", "one-c100", "one-in16"),
+    *("two-c100-raspi4", "two-c100-eyeriss", "two-in16-raspi4"),
+    *("three-c100-raspi4", "limit-c100-raspi4", "limit-c100-eyeriss", "nested-one", "nested-two"),
+)
+"""Problems of a run that names none; those on CIFAR-10 with latency are for tuning."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One search: a sampler on a problem with a seed."""
+
+    problem: str
+    sampler: str
+    seed: int
+    evaluations: int
+    data: Path
+
+    @property
+    def file(self) -> Path:
+        """Where its curve is kept."""
+        return CACHE / self.problem / self.sampler / f"{self.seed}.json"
+
+    def kept(self) -> Mapping[str, Any] | None:
+        """Its curve, if one of at least this length was kept."""
+        if not self.file.exists():
+            return None
+        found = json.loads(self.file.read_text(encoding="utf-8"))
+        return found if found["evaluations"] >= self.evaluations else None
+
+
+def ours() -> list[str]:
+    """Names of our samplers; an exhaustive grid is none that could be compared."""
+    return [name for name in SAMPLERS if name != "grid"]
+
+
+def perform(run: Run) -> Run:
+    """Run a search and keep its curve."""
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    warnings.filterwarnings("ignore", module="(botorch|gpytorch|linear_operator|nevergrad|pymoo|syne_tune|cma)")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    logging.disable(logging.WARNING)
+    problem = tables.problem(run.problem, run.data)
+    begun = time.perf_counter()
+    note, proposed = "", 0
+    try:
+        found, proposed, note = (_peer if run.sampler in PEERS else _ours)(problem, run)
+        curve = problem.score(found)
+        refused = [result is None for result in found]
+    except SamplerError as error:
+        curve, refused, note = [], [], error.message
+    run.file.parent.mkdir(parents=True, exist_ok=True)
+    values = {
+        "evaluations": run.evaluations,
+        "curve": [round(score, 5) for score in curve],
+        "refused": sum(refused),
+        "proposed": proposed,
+        "seconds": round(time.perf_counter() - begun, 2),
+        "note": note,
+    }
+    draft = run.file.with_suffix(".part")
+    draft.write_text(json.dumps(values), encoding="utf-8")
+    draft.replace(run.file)
+    return run
+
+
+Found = list[Mapping[str, float] | None]
+"""All metrics of what was evaluated, in order, those hidden from the sampler too; None for what a limit refused."""
+
+
+def _ours(problem: tables.Problem, run: Run) -> tuple[Found, int, str]:
+    """Search through the engine's loop; only samplers that use cheap metrics are told them."""
+    space = problem.space
+    kind = SAMPLERS.get(run.sampler)
+    if getattr(kind, "uses_cheap", False):
+        proposing = sampler(run.sampler, space, seed=run.seed, cheap=problem.cheap, limits=problem.limits)
+    else:
+        proposing = sampler(run.sampler, space, seed=run.seed)
+    ledger = memory_ledger(space, problem.objectives, proposing, problem.limits, run.seed)
+    found: Found = []
+
+    def keep(_: Ledger, trial: Trial) -> None:
+        if trial.state in COUNTED:
+            metrics = problem.metrics(space.architecture(trial.decisions))
+            found.append(metrics if trial.state == "complete" else None)
+
+    proposals = Proposals(ledger, space, run.evaluations, on_trial=keep)
+    simulate(proposals, lambda job: (problem.judge(_architecture(problem, job)), 1.0))
+    return found, len(ledger.study.get_trials(deepcopy=False)), proposals.exhausted
+
+
+def _architecture(problem: tables.Problem, job: Job) -> Any:
+    return problem.space.architecture(job.decisions)
+
+
+def _peer(problem: tables.Problem, run: Run) -> tuple[Found, int, str]:
+    """Search with a peer; repetitions are told again, and count only against a limit on all proposals."""
+    entry = PEERS[run.sampler]
+    peer: Peer = entry.make(problem, run.seed, run.evaluations)
+    found: Found = []
+    seen: set[str] = set()
+    for proposed in range(1, entry.proposals * run.evaluations + 1):
+        architecture = peer.ask()
+        outcome = problem.judge(architecture)
+        if architecture.key not in seen:
+            seen.add(architecture.key)
+            found.append(problem.metrics(architecture) if outcome.state == "complete" else None)
+            if len(found) == run.evaluations:
+                return found, proposed, ""
+        peer.tell(problem.values(outcome), sum(outcome.violations.values()))
+    return found, entry.proposals * run.evaluations, f"only repetitions after {len(found)} architectures"
+
+
+def wanted(options: argparse.Namespace) -> Iterator[Run]:
+    """All runs that are asked for, those of a seed together."""
+    known = [*ours(), *PEERS]
+    for name in options.samplers or ():
+        if name not in known and not name.startswith(("optuna:", "optunahub:")) and name not in ("tpe", "gp"):
+            raise SystemExit(f"--samplers: {name!r} is not known; one of {', '.join(known)}.")
+    for position, seed in enumerate(options.seeds):
+        for name in options.problems:
+            problem = tables.problem(name, options.data)
+            for chosen in options.samplers or [*ours(), *peers_for(problem)]:
+                entry = PEERS.get(chosen)
+                if entry is None:
+                    yield Run(name, chosen, seed, options.evaluations, options.data)
+                elif chosen in peers_for(problem) and position < entry.seeds_on(problem):
+                    yield Run(name, chosen, seed, min(options.evaluations, entry.evaluations), options.data)
+
+
+def seeds(text: str) -> Sequence[int]:
+    """Read `100-129` or `0,3,7`."""
+    if "-" in text:
+        first, last = text.split("-")
+        return range(int(first), int(last) + 1)
+    return [int(part) for part in text.split(",")]
+
+
+def main() -> None:
+    """Run what is missing and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--problems", nargs="+", default=REPORTED, choices=tables.names(), metavar="PROBLEM")
+    parser.add_argument("--samplers", nargs="+", metavar="SAMPLER", help="of ours and of the peers; default all")
+    parser.add_argument("--seeds", type=seeds, default=seeds("100-129"), help="for example 100-129")
+    parser.add_argument("--evaluations", type=int, default=500)
+    parser.add_argument("--workers-processes", type=int, default=2, help="searches at a time")
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("NAS_DATA", ROOT.parent / "shared" / "data")))
+    parser.add_argument("--out", type=Path, default=ROOT / "results" / "samplers")
+    parser.add_argument("--fresh", action="store_true", help="run again what was kept")
+    parser.add_argument("--report-only", action="store_true", help="write the tables from what was kept")
+    parser.add_argument("--times", action="store_true", help="measure the time of a proposal, and nothing else")
+    options = parser.parse_args()
+    options.data = options.data.resolve()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if options.times:
+        import sampler_times
+
+        sampler_times.measure(options.out, options.samplers)
+        return
+    asked = list(wanted(options))
+    missing = [] if options.report_only else [run for run in asked if options.fresh or run.kept() is None]
+    print(f"{len(asked)} searches, {len(missing)} to run")
+    begun = time.perf_counter()
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(options.workers_processes, mp_context=context) as pool:
+        futures = {pool.submit(perform, run): run for run in missing}
+        for done, future in enumerate(as_completed(futures), 1):
+            run = futures[future]
+            try:
+                future.result()
+            except Exception as error:  # noqa: BLE001 - a peer's failure is its result, and the others go on
+                print(f"{run.problem} {run.sampler} {run.seed}: {type(error).__name__}: {error}")
+            if done % 50 == 0:
+                print(f"{done} of {len(missing)} after {time.perf_counter() - begun:.0f} s", flush=True)
+    results: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
+    for run in asked:
+        if (kept := run.kept()) is not None:
+            results.setdefault(run.problem, {}).setdefault(run.sampler, []).append(kept)
+    sampler_report.write(options.out, results, options.data, options.seeds, options.evaluations)
+
+
+if __name__ == "__main__":
+    main()
