@@ -8,7 +8,7 @@ of each point from all others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 
 _STARTS = ((1.0, 1e-2), (0.3, 1e-1))
 """Decay of likeness with the average difference, and noise, that the search for a kernel begins with."""
-_STEPS = 25
+_STEPS = 15
 _NEGLIGIBLE = 0.05
 _JITTER = 1e-6
 
@@ -138,11 +138,8 @@ def kernels_for(inputs: Inputs, values: Array, columns: NDArray[np.int64]) -> li
         The members of an ensemble, with weights that sum to 1.
     """
     standard = (values - values.mean()) / (values.std() or 1.0)
-    unit = float(_squared(inputs.decisions, inputs.decisions).mean()) or 1.0
-    found: list[tuple[float, Kernel]] = []
-    for decay, noise in _STARTS:
-        start = _Search(inputs, standard, columns, unit, bool(inputs.known.shape[1]))
-        found.append(start.best(decay, noise))
+    search = _Search(inputs, standard, columns)
+    found = [search.best(decay, noise) for decay, noise in _STARTS]
     least = min(loss for loss, _ in found)
     weights = np.exp([least - loss for loss, _ in found])
     weights = np.where(weights < _NEGLIGIBLE * weights.sum(), 0.0, weights)
@@ -153,29 +150,44 @@ def kernels_for(inputs: Inputs, values: Array, columns: NDArray[np.int64]) -> li
     ]
 
 
+def evidence_of(inputs: Inputs, standard: Array, columns: NDArray[np.int64]) -> Callable[[Array], tuple[float, Array]]:
+    """The negative log evidence for a kernel, and its gradient, from the logarithms of the kernel's parts.
+
+    Args:
+        inputs: `n` architectures.
+        standard: `(n,)` standardised values.
+        columns: `(p,)` the decision, of `d`, that each coordinate belongs to.
+
+    Returns:
+        A function of `(d + 5,)`: relevance of each decision, length, the mix's three weights, noise.
+    """
+    return _Search(inputs, standard, columns).loss
+
+
 @dataclass(frozen=True)
 class _Search:
-    """The logarithms of a kernel's parts, one after another: relevance of each decision, length, mix, noise."""
-
     inputs: Inputs
     standard: Array
     columns: NDArray[np.int64]
-    unit: float
-    is_known: bool
 
     def best(self, decay: float, noise: float) -> tuple[float, Kernel]:
-        """Go downhill from a start; gives the loss and the kernel."""
+        """Go downhill from a start, held by a prior; gives the negative log posterior and the kernel."""
         count = int(self.columns.max()) + 1 if len(self.columns) else 0
+        unit = float(_squared(self.inputs.decisions, self.inputs.decisions).mean()) or 1.0
         third = np.log(1 / 3)
-        mix = (third, third, third) if self.is_known else (0.0, -20.0, -20.0)
-        start = np.array([*np.full(count, np.log(decay / self.unit)), np.log(2.0), *mix, np.log(noise)])
-        spread = np.array([*np.full(count, 1.0), 0.7, 1.0, 1.0, 1.0, 1.5])
-        if not self.is_known:
-            spread[-4:-1] = (1.0, 1e-3, 1e-3)
-        centre = start.copy()
-        centre[:count] = -np.log(self.unit)
-        centre[-1] = np.log(1e-2)
-        result = minimize(self._loss, start, (centre, spread), method="L-BFGS-B", jac=True, options={"maxiter": _STEPS})
+        mix, loose = ((third,) * 3, 1.0) if self.inputs.known.shape[1] else ((0.0, -20.0, -20.0), 1e-3)
+        centre = np.array([*np.full(count, -np.log(unit)), np.log(2.0), *mix, np.log(1e-2)])
+        spread = np.array([*np.ones(count), 0.7, 1.0, loose, loose, 1.5])
+        start = centre.copy()
+        start[:count] += np.log(decay)
+        start[-1] = np.log(noise)
+
+        def posterior(logs: Array) -> tuple[float, Array]:
+            loss, gradient = self.loss(logs)
+            away = (logs - centre) / spread
+            return loss + 0.5 * float(away @ away), gradient + away / spread
+
+        result = minimize(posterior, start, method="L-BFGS-B", jac=True, options={"maxiter": _STEPS})
         return float(result.fun), self._kernel(result.x)
 
     def _kernel(self, logs: Array) -> Kernel:
@@ -183,8 +195,8 @@ class _Search:
         relevance = np.exp(np.clip(logs[:-5], -20, 8))
         return Kernel(relevance[self.columns], float(length), (float(first), float(second), float(third)), float(noise))
 
-    def _loss(self, logs: Array, centre: Array, spread: Array) -> tuple[float, Array]:
-        """Negative log posterior and its gradient."""
+    def loss(self, logs: Array) -> tuple[float, Array]:
+        """Negative log evidence and its gradient; see `evidence_of`."""
         kernel, n = self._kernel(logs), len(self.standard)
         alike, near = kernel.parts(self.inputs, self.inputs)
         decisions, known, both = kernel.mix
@@ -206,8 +218,7 @@ class _Search:
         length = _weighed(self.inputs.known, by_known).sum() / kernel.length**2
         mixed = [decisions * (pull * alike).sum(), known * (pull * near).sum(), (pull * product).sum()]
         gradient = np.array([*relevance, length, *mixed, kernel.noise * np.trace(pull)])
-        away = (logs - centre) / spread
-        return -evidence + 0.5 * float(away @ away), away / spread - gradient
+        return -float(evidence), -gradient
 
 
 def _weighed(points: Array, weights: Array) -> Array:

@@ -37,16 +37,24 @@ def _cut(front: Array, reference: Array) -> tuple[Array, Array]:
     if m == 1:
         best = min(front[:, 0].min(), reference[0]) if len(front) else reference[0]
         return np.array([[-np.inf]]), np.array([[best]])
+    if m == 2:
+        ordered = front[np.argsort(front[:, 0])]
+        edges = np.concatenate([[-np.inf], ordered[:, 0], reference[:1]])
+        below = np.concatenate([reference[1:], ordered[:, 1]])
+        lower = np.stack([edges[:-1], np.full(len(below), -np.inf)], axis=1)
+        return lower, np.stack([edges[1:], below], axis=1)
     levels = np.unique(front[:, -1])
     edges = np.concatenate([[-np.inf], levels, reference[-1:]])
-    lower: list[Array] = []
-    upper: list[Array] = []
+    corners: list[tuple[Array, Array]] = []
     for low, high in pairwise(edges):
         below = front[front[:, -1] <= low, :-1]
         low_corners, high_corners = _cut(below[pareto.front(below)], reference[:-1])
-        lower.append(np.column_stack([low_corners, np.full(len(low_corners), low)]))
-        upper.append(np.column_stack([high_corners, np.full(len(high_corners), high)]))
-    return np.concatenate(lower), np.concatenate(upper)
+        corners.append((_with(low_corners, low), _with(high_corners, high)))
+    return np.concatenate([low for low, _ in corners]), np.concatenate([high for _, high in corners])
+
+
+def _with(corners: Array, last: float) -> Array:
+    return np.column_stack([corners, np.full(len(corners), last)])
 
 
 def expected_improvement(means: Array, spreads: Array, lower: Array, upper: Array) -> Array:

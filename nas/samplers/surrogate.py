@@ -205,8 +205,8 @@ class Surrogate(Sampler):
         return Gaussian(inputs, values, kernels_for(inputs, values, self._codes.coordinates))
 
     def _kernels_of(self, objective: int, told: Sequence[Point], names: Sequence[str]) -> Sequence[Kernel]:
-        """The kernels for an objective, found anew each time that there are three hundredths more trials."""
-        count = len(told) - len(told) % max(1, len(told) // 32)
+        """The kernels for an objective, found anew each time that there are a twentieth more trials."""
+        count = len(told) - len(told) % max(1, len(told) // 20)
         state = count, told[count - 1].number, 0
         kept = self._kernels.get(objective)
         if kept is None or kept[0] != state:
