@@ -234,7 +234,7 @@ def test_a_limit_that_nothing_meets_says_how_many_were_refused(tmp_path: Path, t
         ({"seed": 3}, "was begun with seed 0, not 3"),
         ({"sampler": "random"}, "was begun with sampler nsga2, not random"),
         ({"target": "phone"}, "unknown target 'phone'; known: local"),
-        ({"sampler": "nsga3"}, "unknown sampler 'nsga3'.*Did you mean 'nsga2'"),
+        ({"sampler": "nsga22"}, "unknown sampler 'nsga22'.*Did you mean 'nsga2'"),
         ({"objectives": ["acuracy"]}, "unknown objective 'acuracy'.*Did you mean 'accuracy'"),
         ({"limits": ["latency_ms=2"]}, "limit 'latency_ms=2': expected METRIC<=NUMBER"),
     ],

@@ -9,7 +9,9 @@ import optuna
 
 from nas.errors import SamplerError, unknown
 from nas.objective import Limit, parse_limit
+from nas.samplers.adversarial import Adversarial
 from nas.samplers.base import History, Point, Sampler, unseen
+from nas.samplers.cem import CrossEntropy
 from nas.samplers.evolution import Evolution
 from nas.samplers.filters import Cheap, Filtered, Score
 from nas.samplers.foreign import OPTUNA, Foreign, from_hub, grouped_tpe, seeded
@@ -18,6 +20,7 @@ from nas.samplers.local import Local
 from nas.samplers.nsga2 import NSGA2
 from nas.samplers.nsga3 import NSGA3
 from nas.samplers.random import Random
+from nas.samplers.reinforce import Reinforce
 from nas.samplers.surrogate import Surrogate
 from nas.space import Space
 
@@ -41,6 +44,9 @@ SAMPLERS: Mapping[str, type[Sampler]] = {
     "evolution": Evolution,
     "nsga2": NSGA2,
     "nsga3": NSGA3,
+    "cem": CrossEntropy,
+    "reinforce": Reinforce,
+    "adversarial": Adversarial,
     "surrogate": Surrogate,
 }
 """Ours, by name."""

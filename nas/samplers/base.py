@@ -146,6 +146,7 @@ class _Record:
     told: list[Point] = field(default_factory=list[Point])
     failed: list[Point] = field(default_factory=list[Point])
     keys: set[str] = field(default_factory=set[str])
+    flying: dict[int, Architecture] = field(default_factory=dict[int, Architecture])
     known: int = 0
     open: list[int] = field(default_factory=list[int])
 
@@ -165,12 +166,12 @@ class _Record:
                 self.open.append(trial.number)
             if trial.number == asking.number or "duplicate_of" in trial.user_attrs or not trial.params:
                 continue
-            try:
-                architecture = space.architecture(trial.params)
-            except SpaceError:  # it was cut off while it was asked, or a constraint refused it
+            architecture = self._architecture(space, trial)
+            if architecture is None:
                 continue
             if finished:
                 self._keep(trial, architecture, signs)
+                self.flying.pop(trial.number, None)
             else:
                 pending.append(architecture)
         return History(
@@ -186,9 +187,21 @@ class _Record:
             asking,
         )
 
+    def _architecture(self, space: Space, trial: FrozenTrial) -> Architecture | None:
+        """What a trial evaluates; None where it was cut off while it was asked, or a constraint refused it."""
+        known = self.flying.get(trial.number)
+        if known is not None and known.decisions == trial.params:
+            return known
+        try:
+            architecture = space.architecture(trial.params)
+        except SpaceError:
+            return None
+        self.flying[trial.number] = architecture
+        return architecture
+
     def _keep(self, trial: FrozenTrial, architecture: Architecture, signs: Sequence[float]) -> None:
         self.keys.add(architecture.key)
-        violation = sum(max(0.0, amount) for amount in trial.constraints.values())
+        violation = sum((max(0.0, amount) for amount in trial.constraints.values()), 0.0)
         told = trial.values if trial.state == TrialState.COMPLETE else None
         values = tuple(s * v for s, v in zip(signs, told, strict=True)) if told else ()
         if not all(map(math.isfinite, values)):
@@ -221,7 +234,7 @@ class Fold(Generic[S]):
     def __init__(self, start: S, step: Callable[[S, Sequence[Point]], S], chunk: int = 1) -> None:
         self._step = step
         self._chunk = chunk
-        self._states: list[tuple[int, int, S]] = [(0, -1, start)]
+        self._states: list[tuple[int, Point | None, S]] = [(0, None, start)]
 
     def over(self, points: Sequence[Point]) -> S:
         """The state after these points."""
@@ -231,7 +244,7 @@ class Fold(Generic[S]):
         while done + self._chunk <= len(points):
             state = self._step(state, points[done : done + self._chunk])
             done += self._chunk
-            self._states.append((done, points[done - 1].number, state))
+            self._states.append((done, points[done - 1], state))
             if len(self._states) > 2 and self._states[-2][0] % (self._APART * self._chunk):
                 del self._states[-2]
             elif len(self._states) > self._KEPT:
@@ -239,9 +252,9 @@ class Fold(Generic[S]):
         return state
 
     @staticmethod
-    def _holds(points: Sequence[Point], done: int, last: int) -> bool:
-        """Whether the first `done` points are still those of a state; numbers are only ever inserted."""
-        return done <= len(points) and points[done - 1].number == last
+    def _holds(points: Sequence[Point], done: int, last: Point | None) -> bool:
+        """Whether the first `done` points are still those of a state; points are only ever inserted."""
+        return done <= len(points) and points[done - 1] is last
 
 
 def unseen(space: Space, seen: Collection[str], rng: random.Random) -> Architecture:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import optuna
 
 from nas import codes, pareto
 from nas.codes import Codes
@@ -42,10 +43,13 @@ class Local(Sampler):
         self.starts = starts
         self._codes = Codes(space)
         self._climbs: Fold[Sequence[_Climb]] = Fold((), self._climbed)
+        self._study: optuna.Study | None = None
         self._exhausted: set[str] = set()
 
     def propose(self, history: History, rng: random.Random) -> Architecture:
         """Give an unseen neighbour of the best of the best climb that has one, or a random start."""
+        if self._study is not history.study:
+            self._study, self._exhausted = history.study, set()
         if len(history.seen) >= self.starts:
             climbs = self._climbs.over(history.told)
             best_of = {climb.best[0].number: climb.best for climb in climbs}

@@ -36,8 +36,8 @@ _PARENTS = 24
 _FEWEST_WEIGHED, _MOST_WEIGHED = 12, 256
 _TRIES = 200
 
-_Seen = tuple[int, int, int]
-"""How many trials were seen, the last one's number, and how many were refused."""
+_Seen = tuple[int, Point, int]
+"""How many trials were seen, the last of them, and how many were refused."""
 
 
 class Surrogate(Sampler):
@@ -151,7 +151,7 @@ class Surrogate(Sampler):
         Pending trials are taken to give what is expected of them.
         """
         count = len(told) - len(told) % max(1, len(told) // 128)
-        state = count, told[count - 1].number, len(history.infeasible)
+        state = count, told[count - 1], len(history.infeasible)
         if self._learnt is None or self._learnt[0] != state:
             before = told[:count]
             known_best = self._elite.over(_until(history.told, before[-1].number))
@@ -207,7 +207,7 @@ class Surrogate(Sampler):
     def _kernels_of(self, objective: int, told: Sequence[Point], names: Sequence[str]) -> Sequence[Kernel]:
         """The kernels for an objective, found anew each time that there are a twentieth more trials."""
         count = len(told) - len(told) % max(1, len(told) // 20)
-        state = count, told[count - 1].number, 0
+        state = count, told[count - 1], 0
         kept = self._kernels.get(objective)
         if kept is None or kept[0] != state:
             chosen = [told[i] for i in _spread(count, _FITTED)]
