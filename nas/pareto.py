@@ -6,6 +6,8 @@ not dominate each other: all of them are on a front or none is.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,6 +33,11 @@ def front(points: Points, noise: Points | None = None) -> NDArray[np.bool_]:
             mask[i] = not ((points <= points[i]).all(axis=1) & better.any(axis=1)).any()
         return mask
     left = np.flatnonzero(mask)
+    if len(left) and points.shape[1] == 2:
+        distinct, place = np.unique(points[left], axis=0, return_inverse=True)
+        lowest = np.minimum.accumulate(distinct[:, 1])
+        mask[left] = np.append(True, distinct[1:, 1] < lowest[:-1])[place.reshape(-1)]
+        return mask
     left = left[np.lexsort(points[left].T[::-1])] if len(left) else left
     mask[:] = False
     while len(left):  # what dominates a point is sorted before it: the first one left is on the front
@@ -49,13 +56,29 @@ def ranks(points: Points) -> NDArray[np.int64]:
     """
     result = np.full(len(points), -1, dtype=np.int64)
     left = np.flatnonzero(~np.isnan(points).any(axis=1)) if len(points) else np.zeros(0, dtype=np.int64)
-    rank = 0
+    if len(left) and points.shape[1] == 2:
+        found = _ranks_in_the_plane(points[left])
+        result[left] = found
+        left, rank = left[:0], int(found.max()) + 1
+    else:
+        rank = 0
     while len(left):
         members = front(points[left])
         result[left[members]] = rank
         left, rank = left[~members], rank + 1
     result[result < 0] = rank
     return result
+
+
+def _ranks_in_the_plane(points: Points) -> NDArray[np.int64]:
+    """The ranks of `(n, 2)` points in one sweep along the first objective (Jensen, 2003)."""
+    distinct, place = np.unique(points, axis=0, return_inverse=True)
+    lowest: list[float] = []  # the second objective of the last point of each front; it rises from front to front
+    found = np.zeros(len(distinct), np.int64)
+    for i, second in enumerate(distinct[:, 1].tolist()):
+        found[i] = rank = bisect_right(lowest, second)
+        lowest[rank : rank + 1] = [second]
+    return found[place.reshape(-1)]
 
 
 def crowding(points: Points) -> NDArray[np.float64]:

@@ -53,6 +53,7 @@ class History:
         complete: Evaluated architectures that meet the limits.
         infeasible: Those that do not, with values if they have some.
         told: Both.
+        valued: Those of them that have values.
         failed: Those without a finite result.
         pending: Architectures that are being evaluated.
         seen: Keys of all of them.
@@ -65,6 +66,7 @@ class History:
     complete: Sequence[Point]
     infeasible: Sequence[Point]
     told: Sequence[Point]
+    valued: Sequence[Point]
     failed: Sequence[Point]
     pending: Sequence[Architecture]
     seen: Collection[str]
@@ -144,6 +146,7 @@ class _Record:
     complete: list[Point] = field(default_factory=list[Point])
     infeasible: list[Point] = field(default_factory=list[Point])
     told: list[Point] = field(default_factory=list[Point])
+    valued: list[Point] = field(default_factory=list[Point])
     failed: list[Point] = field(default_factory=list[Point])
     keys: set[str] = field(default_factory=set[str])
     flying: dict[int, Architecture] = field(default_factory=dict[int, Architecture])
@@ -178,6 +181,7 @@ class _Record:
             self.complete,
             self.infeasible,
             self.told,
+            self.valued,
             self.failed,
             pending,
             self.keys | {architecture.key for architecture in pending} if pending else self.keys,
@@ -207,12 +211,13 @@ class _Record:
         if not all(map(math.isfinite, values)):
             values = ()
         point = Point(trial.number, architecture, values, violation)
-        where = self.failed
-        if violation or trial.state == TrialState.PRUNED:
-            where = self.infeasible
-        elif values:
-            where = self.complete
-        for points in (where,) if where is self.failed else (where, self.told):
+        is_refused = violation > 0 or trial.state == TrialState.PRUNED
+        lists = [self.failed]
+        if is_refused or values:
+            lists = [self.infeasible if is_refused else self.complete, self.told]
+        if values:
+            lists.append(self.valued)
+        for points in lists:
             insort(points, point, key=lambda point: point.number)
 
 

@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 
 _STARTS = ((1.0, 1e-2), (0.3, 1e-1))
 """Decay of likeness with the average difference, and noise, that the search for a kernel begins with."""
-_STEPS = 15
+_STEPS = 20
 _NEGLIGIBLE = 0.05
 _JITTER = 1e-6
 

@@ -81,6 +81,8 @@ def _expected_below(mean: Array, spread: Array, edge: Array) -> Array:
     """How far a normal variable stays below an edge, in expectation: E max(0, edge - y)."""
     finite = np.isfinite(edge)
     distance = np.where(finite, edge, 0.0) - mean
+    if not spread.any():
+        return np.where(finite, np.maximum(distance, 0.0), 0.0)
     scale = np.maximum(spread, 1e-12)
     z = np.clip(distance / scale, -40.0, 40.0)
     density = np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi)

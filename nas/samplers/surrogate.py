@@ -28,10 +28,10 @@ Array = NDArray[np.float64]
 Cheap = Callable[[Architecture], Mapping[str, float]]
 """Metrics of an architecture that cost nothing to know, by name."""
 
-_ACTIVE = 320
-_FITTED = 256
+_ACTIVE = 256
+_FITTED = 192
 _AWAITED = 32
-_CANDIDATES = 400
+_CANDIDATES = 512
 _PARENTS = 24
 _FEWEST_WEIGHED, _MOST_WEIGHED = 12, 256
 _TRIES = 200
@@ -62,7 +62,7 @@ class Surrogate(Sampler):
         seed: int = 0,
         cheap: Cheap | None = None,
         limits: Sequence[Limit] = (),
-        random_trials: int = 10,
+        random_trials: int = 20,
         weighed: int | None = None,
     ) -> None:
         super().__init__(space, seed)
@@ -78,7 +78,7 @@ class Surrogate(Sampler):
 
     def propose(self, history: History, rng: random.Random) -> Architecture:
         """Give the unseen candidate with the largest expected gain; draw or breed while too little is known."""
-        told = [point for point in history.told if point.values]
+        told = history.valued
         if len(told) < max(2, self.random_trials):
             return self._begin(history, rng)
         elite = self._elite.over(history.told)
