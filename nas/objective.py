@@ -67,6 +67,12 @@ class Limit:
         return max(0.0, value - self.bound if self.operator == "<=" else self.bound - value)
 
 
+def excess(limits: Sequence[Limit], metrics: Mapping[str, Any]) -> float:
+    """By how much metrics break limits, each as a share of its bound; limits on metrics that are not there are met."""
+    broken = (limit.violation(metrics) / (abs(limit.bound) or 1.0) for limit in limits if limit.metric in metrics)
+    return sum(broken, 0.0)
+
+
 def parse_objective(text: str) -> Objective:
     """Read an objective.
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.errors import ObjectiveError
-from nas.objective import METRICS, Limit, minimised, parse_limit, parse_objective
+from nas.objective import METRICS, Limit, excess, minimised, parse_limit, parse_objective
 
 
 def test_directions_turn_here() -> None:
@@ -106,3 +106,9 @@ def test_what_resembles_nothing_gets_no_suggestion() -> None:
     with pytest.raises(ObjectiveError, match="unknown objective 'zzz'; known: accuracy, .*[.]$") as caught:
         parse_objective("zzz")
     assert "Did you mean" not in str(caught.value)
+
+
+def test_excess_adds_shares_of_the_bounds() -> None:
+    limits = [parse_limit("latency_ms<=2"), parse_limit("params<=100"), parse_limit("macs<=5")]
+    assert excess(limits, {"latency_ms": 3.0, "params": 150}) == 1.0
+    assert excess(limits, {"latency_ms": 2.0, "params": 100}) == 0.0

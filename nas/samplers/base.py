@@ -27,6 +27,9 @@ _TRIES = 200
 
 S = TypeVar("S")
 
+Cheap = Callable[[Architecture], Mapping[str, float]]
+"""Metrics of an architecture that cost nothing to know, by name."""
+
 
 @dataclass(frozen=True)
 class Point:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nas.codes import Codes, Rows
 from nas.samplers.base import Fold, History, Point, Sampler, unseen
 from nas.samplers.rows import Closed
-from nas.samplers.selection import ordered
+from nas.samplers.selection import survivors
 from nas.space import Architecture, Space
 
 _DRAWN = 16
@@ -42,7 +42,7 @@ class CrossEntropy(Sampler):
         self.smoothing = smoothing
         self._codes = Codes(space)
         self._closed = Closed(space, self._codes)
-        self._best: Fold[Sequence[Point]] = Fold((), self._survivors)
+        self._best: Fold[Sequence[Point]] = Fold((), lambda best, born: survivors(best, born, self.elite))
 
     def propose(self, history: History, rng: random.Random) -> Architecture:
         """Draw by the elite's frequencies until an architecture is unseen."""
@@ -52,9 +52,6 @@ class CrossEntropy(Sampler):
         rows = np.stack([self._codes.row(point.architecture.decisions) for point in best])
         marginals = frequencies(self._codes, rows, self.smoothing)
         return self._closed.proposed(lambda generator: drawn(self._codes, marginals, generator), history, rng)
-
-    def _survivors(self, best: Sequence[Point], born: Sequence[Point]) -> Sequence[Point]:
-        return ordered([*best, *born])[: self.elite]
 
 
 def frequencies(codes: Codes, rows: Rows, smoothing: float) -> list[NDArray[np.float64]]:

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.errors import NasError, SamplerError
-from nas.objective import Limit
-from nas.samplers.base import History, Sampler, unseen
+from nas.objective import Limit, excess
+from nas.samplers.base import Cheap, History, Sampler, unseen
 from nas.space import Architecture
 
-Cheap = Callable[[Architecture], Mapping[str, float]]
-"""Metrics of an architecture that cost nothing to know, by name."""
 Score = Callable[[Architecture], float]
 """How promising an architecture is; higher is better."""
 
@@ -125,11 +123,7 @@ class Filtered(Sampler):
             except NasError:
                 self._violations[architecture.key] = math.inf
             else:
-                self._violations[architecture.key] = sum(
-                    limit.violation(metrics) / (abs(limit.bound) or 1.0)
-                    for limit in self.limits
-                    if limit.metric in metrics
-                )
+                self._violations[architecture.key] = excess(self.limits, metrics)
         return self._violations[architecture.key]
 
     def _score(self, architecture: Architecture) -> float:

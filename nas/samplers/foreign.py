@@ -186,7 +186,7 @@ def from_hub(name: str) -> type[optuna.samplers.BaseSampler]:
 
 
 def grouped_tpe(seed: int) -> optuna.samplers.BaseSampler:
-    """Optuna's TPE as it is best on conditional spaces: joint estimates for parameters that are reached together."""
+    """Optuna's TPE with joint estimates for parameters that are reached together."""
     return optuna.samplers.TPESampler(multivariate=True, group=True, seed=seed)
 
 

@@ -7,27 +7,25 @@ candidate with the largest expected gain of hypervolume is proposed (`gain`, `im
 
 from __future__ import annotations
 
+import math
 import random
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nas.codes import Codes, Rows
-from nas.errors import SpaceError
-from nas.objective import Limit
-from nas.samplers.base import Fold, History, Point, Sampler, unseen
+from nas.errors import NasError
+from nas.objective import Limit, excess
+from nas.samplers.base import Cheap, Fold, History, Point, Sampler, unseen
 from nas.samplers.gain import Gain, NormalScores, Predictors, Scale, reference_point
 from nas.samplers.gaussian import Gaussian, Inputs, Kernel, kernels_for
 from nas.samplers.selection import bred, ordered, survivors
 from nas.space import Architecture, Space
 
 Array = NDArray[np.float64]
-Cheap = Callable[[Architecture], Mapping[str, float]]
-"""Metrics of an architecture that cost nothing to know, by name."""
-
 _ACTIVE = 256
 _FITTED = 192
 _AWAITED = 32
@@ -135,7 +133,8 @@ class Surrogate(Sampler):
         for row in best_first:
             try:
                 architecture = self.space.architecture(self._codes.decisions(row))
-            except SpaceError:  # a constraint refuses it
+                self._metrics_of(architecture)
+            except NasError:  # a constraint refuses it, or its cheap metrics cannot be had
                 continue
             if architecture.key not in history.seen:
                 found.setdefault(architecture.key, architecture)
@@ -225,8 +224,10 @@ class Surrogate(Sampler):
         return Kernel(relevance, 2.0, (1.0, float(known), 0.0), noise)
 
     def _violation(self, architecture: Architecture) -> float:
-        metrics = self._metrics_of(architecture)
-        return sum(limit.violation(metrics) for limit in self.limits if limit.metric in metrics)
+        try:
+            return excess(self.limits, self._metrics_of(architecture))
+        except NasError:  # what cannot be counted cannot be built either
+            return math.inf
 
     def _metrics_of(self, architecture: Architecture) -> Mapping[str, float]:
         if self.cheap is None:
