@@ -17,6 +17,7 @@ from nas.samplers.improvement import boxes, expected_improvement
 Array = NDArray[np.float64]
 
 _LARGEST_FRONT = 40
+_BOLDNESS = 3.0
 
 
 class NormalScores:
@@ -63,6 +64,21 @@ class Scale:
 
 
 @dataclass(frozen=True)
+class Predictions:
+    """What is expected of candidates.
+
+    Attributes:
+        means: `(n, m)`, of what is predicted as scores.
+        spreads: `(n, m)` standard deviations; 0 for what is known.
+        chances: `(n,)` probabilities of meeting the limits.
+    """
+
+    means: Array
+    spreads: Array
+    chances: Array
+
+
+@dataclass(frozen=True)
 class Predictors:
     """What was learnt of the metrics.
 
@@ -98,28 +114,24 @@ class Predictors:
         ]
         return np.stack(columns, axis=1)
 
-    def predict(self, decisions: Array, known: Array) -> tuple[Array, Array]:
-        """Predict `(n, m)` means and standard deviations from `(n, p)` decisions and `(n, q)` known metrics."""
+    def predict(self, decisions: Array, known: Array) -> Predictions:
+        """Predict the objectives from `(n, p)` decisions and `(n, q)` known metrics."""
         inputs = Inputs(decisions, self.scale(known))
         means, spreads = np.zeros((2, len(decisions), len(self.reference)))
         for objective, column in self.cheap.items():
             means[:, objective] = known[:, column]
         for objective, gaussian in self.predicted.items():
             means[:, objective], spreads[:, objective] = gaussian.predict(inputs)
-        return means, spreads
+        if self.feasible is None:
+            return Predictions(means, spreads, np.ones(len(decisions)))
+        mean, spread = self.feasible.predict(inputs)
+        return Predictions(means, spreads, ndtr(mean / spread))
 
     def awaiting(self, decisions: Array, known: Array, expected: Array) -> Predictors:
         """The predictors if candidates had given what is expected of them, `(n, m)`."""
         inputs = Inputs(decisions, self.scale(known))
         joined = {k: gaussian.joined(inputs, expected[:, k]) for k, gaussian in self.predicted.items()}
         return replace(self, predicted=joined)
-
-    def chance(self, decisions: Array, known: Array) -> Array:
-        """The probability `(n,)` of meeting the limits."""
-        if self.feasible is None:
-            return np.ones(len(decisions))
-        mean, spread = self.feasible.predict(Inputs(decisions, self.scale(known)))
-        return ndtr(mean / spread)
 
 
 class Gain:
@@ -128,22 +140,28 @@ class Gain:
     With three objectives and more a large front is thinned, evenly along its first objective.
 
     Args:
-        predictors: Of the metrics.
+        reference: `(m,)` the worst that counts, in scores.
         front: `(n, m)` what there is already, in scores.
+        objectives: The columns that count; by default all. With one it is the expected improvement of the best, by
+            predictions that are taken to be three times as uncertain. How well each point is foretold from all others
+            is how well a neighbour is, and what is far away, where a better region may be, is less certain than that;
+            a front spreads trials by itself, a single best does not.
     """
 
-    def __init__(self, predictors: Predictors, front: Array) -> None:
+    def __init__(self, reference: Array, front: Array, objectives: Sequence[int] = ()) -> None:
+        self._columns = list(objectives or range(front.shape[1]))
+        front = front[:, self._columns]
         front = front[pareto.front(front)]
         if front.shape[1] > 2 and len(front) > _LARGEST_FRONT:
             spread = np.linspace(0, len(front) - 1, _LARGEST_FRONT).astype(int)
             front = front[np.argsort(front[:, 0], kind="stable")[spread]]
-        self._predictors = predictors
-        self._boxes = boxes(front, predictors.reference)
+        self._boxes = boxes(front, reference[self._columns])
+        self._boldness = _BOLDNESS if len(self._columns) == 1 else 1.0
 
-    def __call__(self, decisions: Array, known: Array) -> Array:
-        """Expect the gain `(n,)` of candidates `(n, p)` with known metrics `(n, q)`."""
-        means, spreads = self._predictors.predict(decisions, known)
-        return expected_improvement(means, spreads, *self._boxes) * self._predictors.chance(decisions, known)
+    def __call__(self, expected: Predictions) -> Array:
+        """The gains `(n,)` of candidates."""
+        means, spreads = (found[:, self._columns] for found in (expected.means, expected.spreads))
+        return expected_improvement(means, self._boldness * spreads, *self._boxes) * expected.chances
 
 
 def reference_point(values: Array) -> Array:

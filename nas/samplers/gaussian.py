@@ -22,6 +22,7 @@ _STARTS = ((1.0, 1e-2), (0.3, 1e-1))
 """Decay of likeness with the average difference, and noise, that the search for a kernel begins with."""
 _STEPS = 20
 _NEGLIGIBLE = 0.05
+_SAME = 0.05
 _JITTER = 1e-6
 
 
@@ -66,16 +67,22 @@ class Kernel:
     def parts(self, first: Inputs, second: Inputs) -> tuple[Array, Array]:
         """Likeness `(n, k)` by decisions alone, and by what is known alone."""
         scale = np.sqrt(self.relevance)
-        alike = np.exp(-_squared(first.decisions * scale, second.decisions * scale))
+        alike = _decayed(first.decisions * scale, second.decisions * scale)
         if not first.known.shape[1]:
             return alike, np.ones((1, 1))
-        return alike, np.exp(-_squared(first.known, second.known) / (2 * self.length**2))
+        unit = np.sqrt(0.5) / self.length
+        return alike, _decayed(first.known * unit, second.known * unit)
 
     def likeness(self, first: Inputs, second: Inputs) -> Array:
         """The covariances `(n, k)` without noise."""
         alike, near = self.parts(first, second)
         decisions, known, both = self.mix
-        return decisions * alike + known * near + both * alike * near
+        total = both * near
+        total += decisions
+        total = total * alike
+        near *= known
+        total += near
+        return total
 
 
 @dataclass(frozen=True)
@@ -140,6 +147,8 @@ def kernels_for(inputs: Inputs, values: Array, columns: NDArray[np.int64]) -> li
     standard = (values - values.mean()) / (values.std() or 1.0)
     search = _Search(inputs, standard, columns)
     found = [search.best(decay, noise) for decay, noise in _STARTS]
+    if _is_same(found[0][1], found[-1][1]):
+        found = [min(found, key=lambda pair: pair[0])]
     least = min(loss for loss, _ in found)
     weights = np.exp([least - loss for loss, _ in found])
     weights = np.where(weights < _NEGLIGIBLE * weights.sum(), 0.0, weights)
@@ -148,6 +157,13 @@ def kernels_for(inputs: Inputs, values: Array, columns: NDArray[np.int64]) -> li
         for (_, kernel), weight in zip(found, weights, strict=True)
         if weight
     ]
+
+
+def _is_same(first: Kernel, second: Kernel) -> bool:
+    """Whether two searches ended at the same kernel."""
+    return np.allclose(first.relevance, second.relevance, rtol=_SAME, atol=1e-3) and np.allclose(
+        (first.length, *first.mix, first.noise), (second.length, *second.mix, second.noise), rtol=_SAME, atol=1e-3
+    )
 
 
 def evidence_of(inputs: Inputs, standard: Array, columns: NDArray[np.int64]) -> Callable[[Array], tuple[float, Array]]:
@@ -237,5 +253,14 @@ def _member(kernel: Kernel, inputs: Inputs, standard: Array) -> _Member:
 
 def _squared(first: Array, second: Array) -> Array:
     """Squared distances `(n, k)` between `(n, p)` and `(k, p)` points."""
-    lengths = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1)
-    return np.maximum(lengths - 2 * first @ second.T, 0.0)
+    distances = first @ (-2 * second.T)
+    distances += (first**2).sum(axis=1)[:, None]
+    distances += (second**2).sum(axis=1)
+    return np.maximum(distances, 0.0, out=distances)
+
+
+def _decayed(first: Array, second: Array) -> Array:
+    """Likeness `(n, k)` of points, which falls with the exponential of their squared distance."""
+    distances = _squared(first, second)
+    np.negative(distances, out=distances)
+    return np.exp(distances, out=distances)

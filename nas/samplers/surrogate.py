@@ -11,6 +11,8 @@ import math
 import random
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -20,8 +22,9 @@ from nas.codes import Codes, Rows
 from nas.errors import NasError
 from nas.objective import Limit, excess
 from nas.samplers.base import Cheap, Fold, History, Point, Sampler, unseen
-from nas.samplers.gain import Gain, NormalScores, Predictors, Scale, reference_point
+from nas.samplers.gain import Gain, NormalScores, Predictions, Predictors, Scale, reference_point
 from nas.samplers.gaussian import Gaussian, Inputs, Kernel, kernels_for
+from nas.samplers.rows import Closed
 from nas.samplers.selection import bred, ordered, survivors
 from nas.space import Architecture, Space
 
@@ -30,12 +33,35 @@ _ACTIVE = 256
 _FITTED = 192
 _AWAITED = 32
 _CANDIDATES = 512
+_MOST_POOLS = 2
 _PARENTS = 24
-_FEWEST_WEIGHED, _MOST_WEIGHED = 12, 256
+_FEWEST_WEIGHED, _MOST_WEIGHED = 8, 256
+_ALONE = 4
 _TRIES = 200
 
 _Seen = tuple[int, Point, int]
 """How many trials were seen, the last of them, and how many were refused."""
+
+
+@dataclass(frozen=True)
+class _Learnt:
+    """What was learnt, and candidates with what is expected of them.
+
+    Attributes:
+        state: What it was learnt from.
+        predictors: Of the metrics.
+        candidates: `(n, d)`.
+        points: `(n, p)`.
+        guesses: `(n, q)` the cheap metrics that they are taken to have.
+        expected: Of them.
+    """
+
+    state: _Seen
+    predictors: Predictors
+    candidates: Rows
+    points: Array
+    guesses: Array
+    expected: Predictions
 
 
 class Surrogate(Sampler):
@@ -49,7 +75,7 @@ class Surrogate(Sampler):
         limits: On cheap metrics: what breaks them is not proposed.
         random_trials: Architectures drawn before the first prediction.
         weighed: Candidates whose cheap metrics are asked for at each proposal; by default fewer and fewer, from 256
-            down to 12.
+            down to 8.
     """
 
     uses_cheap: ClassVar[bool] = True
@@ -60,7 +86,7 @@ class Surrogate(Sampler):
         seed: int = 0,
         cheap: Cheap | None = None,
         limits: Sequence[Limit] = (),
-        random_trials: int = 20,
+        random_trials: int = 10,
         weighed: int | None = None,
     ) -> None:
         super().__init__(space, seed)
@@ -69,9 +95,10 @@ class Surrogate(Sampler):
         self.random_trials = random_trials
         self.weighed = weighed
         self._codes = Codes(space)
+        self._closed = Closed(space, self._codes)
         self._metrics: dict[str, Mapping[str, float]] = {}
         self._kernels: dict[int, tuple[_Seen, Sequence[Kernel]]] = {}
-        self._learnt: tuple[_Seen, Predictors] | None = None
+        self._learnt: _Learnt | None = None
         self._elite: Fold[Sequence[Point]] = Fold((), lambda best, born: survivors(best, born, _ACTIVE // 2))
 
     def propose(self, history: History, rng: random.Random) -> Architecture:
@@ -81,18 +108,26 @@ class Surrogate(Sampler):
             return self._begin(history, rng)
         elite = self._elite.over(history.told)
         names = sorted(self._metrics_of(told[0].architecture))
-        predictors, front = self._predictors(told, elite, history, names)
-        gain = Gain(predictors, front)
-        rows = self._candidates(elite[:_PARENTS], np.random.default_rng(rng.getrandbits(64)))
-        points = self._codes.points(rows)
-        order = np.argsort(-gain(points, predictors.guess(points)), kind="stable")
-        finalists = self._finalists(rows[order], len(told), history)
+        learnt = self._learnt_from(told, history, names)
+        predictors, expected = learnt.predictors, learnt.expected
+        best = [point.values for point in elite if point.values and not point.violation] or [p.values for p in elite]
+        front = predictors.scored(np.array(best))
+        if history.pending:
+            awaited = history.pending[-_AWAITED:]
+            points, known = self._points(awaited), self._known(awaited, names)
+            means = predictors.predict(points, known).means
+            front = np.concatenate([front, means])
+            predictors = predictors.awaiting(points, known, means)
+            expected = predictors.predict(learnt.points, learnt.guesses)
+        gain = Gain(predictors.reference, front, _sought(history.number, predictors))
+        best_first = learnt.candidates[np.argsort(-gain(expected), kind="stable")]
+        finalists = self._finalists(best_first, len(told), history)
         if not finalists:
             return unseen(self.space, history.seen, rng)
         if self.cheap is None:
             return finalists[0]
         broken = np.array([self._violation(architecture) for architecture in finalists])
-        gains = gain(self._points(finalists), self._known(finalists, names))
+        gains = gain(predictors.predict(self._points(finalists), self._known(finalists, names)))
         return finalists[int(np.lexsort((-gains, broken))[0])]
 
     def _begin(self, history: History, rng: random.Random) -> Architecture:
@@ -112,11 +147,11 @@ class Surrogate(Sampler):
                 break
         return least[1] if least else unseen(self.space, history.seen, rng)
 
-    def _candidates(self, parents: Sequence[Point], chances: np.random.Generator) -> Rows:
+    def _candidates(self, parents: Sequence[Point], count: int, chances: np.random.Generator) -> Rows:
         """Changes of parents, crosses of them, and random ones."""
         rows = self._rows([point.architecture for point in parents])
-        first, second = (rows[chances.integers(len(rows), size=_CANDIDATES)] for _ in range(2))
-        once, twice, crossed, drawn = (int(share * _CANDIDATES) for share in (0.4, 0.2, 0.15, 0.25))
+        first, second = (rows[chances.integers(len(rows), size=count)] for _ in range(2))
+        once, twice, crossed, drawn = (int(share * count) for share in (0.4, 0.2, 0.15, 0.25))
         codes = self._codes
         made = (
             codes.mutate(first[:once], chances),
@@ -131,40 +166,31 @@ class Surrogate(Sampler):
         count = self.weighed or int(np.clip(20_000 // told, _FEWEST_WEIGHED, _MOST_WEIGHED))
         found: dict[str, Architecture] = {}
         for row in best_first:
-            try:
-                architecture = self.space.architecture(self._codes.decisions(row))
-                self._metrics_of(architecture)
-            except NasError:  # a constraint refuses it, or its cheap metrics cannot be had
+            architecture = self._closed.of(row)
+            if architecture is None or architecture.key in history.seen:
                 continue
-            if architecture.key not in history.seen:
+            with suppress(NasError):  # its cheap metrics cannot be had
+                self._metrics_of(architecture)
                 found.setdefault(architecture.key, architecture)
             if len(found) == (count if self.cheap else 1):
                 break
         return list(found.values())
 
-    def _predictors(
-        self, told: Sequence[Point], elite: Sequence[Point], history: History, names: Sequence[str]
-    ) -> tuple[Predictors, Array]:
-        """What was learnt, anew each time that there is a hundredth more of it, and the front in its scores.
-
-        Pending trials are taken to give what is expected of them.
-        """
-        count = len(told) - len(told) % max(1, len(told) // 128)
+    def _learnt_from(self, told: Sequence[Point], history: History, names: Sequence[str]) -> _Learnt:
+        """What was learnt, anew each time that there is a hundredth more of it, with more candidates the more seldom."""
+        step = max(1, len(told) // 128)
+        count = len(told) - len(told) % step
         state = count, told[count - 1], len(history.infeasible)
-        if self._learnt is None or self._learnt[0] != state:
+        if self._learnt is None or self._learnt.state != state:
             before = told[:count]
-            known_best = self._elite.over(_until(history.told, before[-1].number))
-            self._learnt = state, self._learn(_active(before, known_best), before, history, names)
-        predictors = self._learnt[1]
-        best = [point.values for point in elite if point.values and not point.violation] or [p.values for p in elite]
-        front = predictors.scored(np.array(best))
-        if history.pending:
-            awaited = history.pending[-_AWAITED:]
-            points, known = self._points(awaited), self._known(awaited, names)
-            expected = predictors.predict(points, known)[0]
-            front = np.concatenate([front, expected])
-            predictors = predictors.awaiting(points, known, expected)
-        return predictors, front
+            best = self._elite.over(_until(history.told, before[-1].number))
+            predictors = self._learn(_active(before, best), before, history, names)
+            chances = np.random.default_rng([self.seed, *state[::2]])
+            rows = self._candidates(best[:_PARENTS], _CANDIDATES * min(step, _MOST_POOLS), chances)
+            points = self._codes.points(rows)
+            guesses = predictors.guess(points)
+            self._learnt = _Learnt(state, predictors, rows, points, guesses, predictors.predict(points, guesses))
+        return self._learnt
 
     def _learn(
         self, active: Sequence[Point], told: Sequence[Point], history: History, names: Sequence[str]
@@ -246,6 +272,18 @@ class Surrogate(Sampler):
 
     def _points(self, architectures: Sequence[Architecture]) -> Array:
         return self._codes.points(self._rows(architectures))
+
+
+def _sought(number: int, predictors: Predictors) -> Sequence[int]:
+    """The objectives that a trial is to improve: all, or each fourth time one of those that are predicted, in turn.
+
+    The ends of a front weigh little in its hypervolume until the predictions there are good, and only trials there
+    make them good.
+    """
+    predicted = sorted(predictors.predicted)
+    if number % _ALONE or not predicted:
+        return ()
+    return (predicted[number // _ALONE % len(predicted)],)
 
 
 def _active(told: Sequence[Point], elite: Sequence[Point]) -> Sequence[Point]:
