@@ -13,24 +13,39 @@ from dataclasses import dataclass
 
 import numpy as np
 import optuna
+from numpy.typing import NDArray
 
 from nas import codes, pareto
 from nas.codes import Codes
 from nas.samplers.base import Fold, History, Point, Sampler, unseen
-from nas.samplers.selection import ordered
+from nas.samplers.selection import ordered, survivors
 from nas.space import Architecture, Space
 
 
+_RETURNED_TO = 64
+
+
 @dataclass(frozen=True)
-class _Climb:
-    """A start and all that was reached from it, and the best of them: one, or the front."""
+class _Climbs:
+    """Starts, and all that was reached from each.
+
+    Attributes:
+        rows: `(n, d)` of all that was told.
+        of: `(n,)` the climb that each row belongs to.
+        best: Of each climb, the best one, or the front.
+        leading: The climbs to go on with, best first.
+    """
 
     rows: codes.Rows
-    best: Sequence[Point]
+    of: NDArray[np.int64]
+    best: Sequence[Sequence[Point]]
+    leading: Sequence[int]
 
 
 class Local(Sampler):
     """Tries what is one decision away from the best of a climb; begins another where all of that was tried.
+
+    A climb is returned to while it is among the best 64 by its leader.
 
     Args:
         space: The space that it proposes from.
@@ -42,7 +57,8 @@ class Local(Sampler):
         super().__init__(space, seed)
         self.starts = starts
         self._codes = Codes(space)
-        self._climbs: Fold[Sequence[_Climb]] = Fold((), self._climbed)
+        nothing = np.zeros((0, len(self._codes.sizes)), np.int16)
+        self._climbs: Fold[_Climbs] = Fold(_Climbs(nothing, np.zeros(0, np.int64), (), ()), self._climbed)
         self._study: optuna.Study | None = None
         self._exhausted: set[str] = set()
 
@@ -52,9 +68,8 @@ class Local(Sampler):
             self._study, self._exhausted = history.study, set()
         if len(history.seen) >= self.starts:
             climbs = self._climbs.over(history.told)
-            best_of = {climb.best[0].number: climb.best for climb in climbs}
-            for leader in ordered([climb.best[0] for climb in climbs]):
-                neighbour = self._neighbour(best_of[leader.number], history, rng)
+            for climb in climbs.leading:
+                neighbour = self._neighbour(climbs.best[climb], history, rng)
                 if neighbour is not None:
                     return neighbour
         return unseen(self.space, history.seen, rng)
@@ -72,15 +87,21 @@ class Local(Sampler):
                 self._exhausted.add(point.architecture.key)
         return None
 
-    def _climbed(self, climbs: Sequence[_Climb], points: Sequence[Point]) -> Sequence[_Climb]:
-        """Add one point to the climb that it belongs to, or begin one."""
+    def _climbed(self, climbs: _Climbs, points: Sequence[Point]) -> _Climbs:
+        """Add one point to the first climb that it is near to, or begin one."""
         (point,) = points
         row = self._codes.row(point.architecture.decisions)
-        for i, climb in enumerate(climbs):
-            if codes.apart(row, climb.rows).min() <= 1:
-                grown = _Climb(np.vstack([climb.rows, row]), _best([*climb.best, point]))
-                return [*climbs[:i], grown, *climbs[i + 1 :]]
-        return [*climbs, _Climb(row[None], (point,))]
+        near = climbs.of[codes.apart(row, climbs.rows) <= 1]
+        best = list(climbs.best)
+        climb = int(near.min()) if len(near) else len(best)
+        if climb == len(best):
+            best.append((point,))
+        else:
+            best[climb] = _best([*best[climb], point])
+        others = [best[i][0] for i in climbs.leading if i != climb]
+        climb_of = {best[i][0].number: i for i in (*climbs.leading, climb)}
+        leading = [climb_of[leader.number] for leader in survivors(others, (best[climb][0],), _RETURNED_TO)]
+        return _Climbs(np.vstack([climbs.rows, row]), np.append(climbs.of, climb), best, leading)
 
 
 def _best(points: Sequence[Point]) -> Sequence[Point]:
