@@ -19,10 +19,11 @@ from unimodal import unimodal_accuracy
 from nas.compress import compress
 from nas.devices.measure import fingerprint
 from nas.ledger import read_record
+from nas.proposals import COUNTED
 from nas.refine import refine
 from nas.report import report, view
 from nas.run import open_run
-from nas.search import COUNTED, search
+from nas.search import search
 from nas.training import Augmentation, Training
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -30,8 +30,8 @@ from sampler_peers import PEERS, Peer, peers_for
 from nas import sampler
 from nas.errors import SamplerError
 from nas.ledger import Ledger, Trial
-from nas.samplers import SAMPLERS
-from nas.search import COUNTED, Job, Proposals
+from nas.proposals import COUNTED, Job, Proposals
+from nas.samplers import SAMPLERS, uses_cheap
 from nas.simulation import memory_ledger, simulate
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -109,8 +109,7 @@ Found = list[Mapping[str, float] | None]
 def _ours(problem: tables.Problem, run: Run) -> tuple[Found, int, str]:
     """Search through the engine's loop; only samplers that use cheap metrics are told them."""
     space = problem.space
-    kind = SAMPLERS.get(run.sampler)
-    if getattr(kind, "uses_cheap", False):
+    if uses_cheap(run.sampler):
         proposing = sampler(run.sampler, space, seed=run.seed, cheap=problem.cheap, limits=problem.limits)
     else:
         proposing = sampler(run.sampler, space, seed=run.seed)

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from nas.front import front_of, hypervolume_of
 from nas.ledger import Ledger, Trial
-from nas.search import COUNTED
+from nas.proposals import COUNTED
 
 
 class SearchProgress:

@@ -1,50 +1,30 @@
-"""The search loop: a sampler proposes, Ray Tune evaluates, the ledger remembers.
+"""A search: a sampler proposes, Ray Tune evaluates, the ledger remembers.
 
-What counts: an architecture that was evaluated, refused by a limit, or failed. What does not: a repeated proposal,
-which is answered from the ledger. Killing the driver loses the trials in flight at most; they are run again under
-their own numbers when the run is opened again.
+Killing the driver loses the trials in flight at most; they are run again under their own numbers when the run is
+opened again.
 """
 
 from __future__ import annotations
 
 import errno
-import json
-import random
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
 
-from nas.choices import Label
-from nas.errors import ObjectiveError, SamplerError, SpaceError
+from nas.cheap import WEIGHED, counted
+from nas.errors import ObjectiveError, SamplerError
 from nas.evaluate import Measure, Outcome, attempt, disk_full
 from nas.execution import cluster, run_trials
-from nas.front import front_of
-from nas.ledger import Ledger, RunRecord, Trial, writing
+from nas.ledger import Ledger, writing
+from nas.proposals import COUNTED, Job, OnTrial, Proposals
 from nas.run import Asked, Context, begin_run
-from nas.samplers import Filtered, Sampler, unseen
+from nas.samplers import Filtered, Sampler, uses_cheap
 from nas.samplers import sampler as make_sampler
-from nas.space import Architecture, Space
+from nas.space import Space
 from nas.space_file import load_space
 from nas.tasks import Task
 from nas.training import Training, proxy_score
-
-COUNTED = ("complete", "infeasible", "failed")
-_DUPLICATES_IN_A_ROW = 20
-
-
-@dataclass(frozen=True)
-class Job:
-    """One architecture to evaluate."""
-
-    number: int
-    decisions: Mapping[str, Label]
-
-
-OnTrial = Callable[[Ledger, Trial], None]
-"""Called after each trial that was told."""
 
 
 def search(
@@ -113,7 +93,7 @@ def search(
     with writing(folder):
         ledger, context = begin_run(folder, space_path, asked, storage, command)
         loaded = context.space()
-        ledger.study.sampler = _sampler(sampler, loaded, ledger.record, context.task)
+        ledger.study.sampler = _sampler(sampler, loaded, ledger, context.task)
         loop = Proposals(ledger, loaded, trials, time_s, on_trial)
         if not loop.ended:
             with cluster(context.target, workers, address) as running:
@@ -133,152 +113,17 @@ def evaluate_job(context: Context, job: Job, measure: Measure) -> Outcome:
     return attempt(context.space(), job.decisions, context.task, context.training, context.limits, measure, folder)
 
 
-class Proposals:
-    """The loop without its executor: asks the study, answers repetitions, counts, resumes.
-
-    Args:
-        ledger: The run.
-        space: Its space.
-        wanted: Trials that count, in all.
-        time_s: Seconds after which no further job is given.
-        on_trial: Called after each trial that was told.
-    """
-
-    def __init__(
-        self,
-        ledger: Ledger,
-        space: Space,
-        wanted: int,
-        time_s: float | None = None,
-        on_trial: OnTrial = lambda _ledger, _trial: None,
-    ) -> None:
-        self.ledger = ledger
-        self.space = space
-        self.wanted = wanted
-        self.deadline = time.monotonic() + time_s if time_s is not None else None
-        self.on_trial = on_trial
-        self.exhausted = ""
-        self._told: dict[str, Trial] = {}
-        self._flying: dict[str, Job] = {}
-        self._waiting: dict[str, list[int]] = {}
-        self._unfinished: list[Trial] = []
-        for trial in ledger.trials():
-            if trial.state in COUNTED:
-                self._told[self._key(trial.decisions)] = trial
-            elif trial.state == "running":
-                self._unfinished.append(trial)
-        self._kept = [trial for trial in self._told.values() if trial.state == "complete"]
-
-    @property
-    def counted(self) -> int:
-        """Trials told so far that count."""
-        return len(self._told)
-
-    @property
-    def ended(self) -> bool:
-        """Whether no further job will come."""
-        late = self.deadline is not None and time.monotonic() > self.deadline
-        return late or bool(self.exhausted) or self.counted + len(self._flying) >= self.wanted
-
-    def next(self) -> tuple[int, Job] | None:
-        """Give the next architecture that the ledger cannot answer, or None if the search has ended."""
-        repeated = 0
-        while not self.ended:
-            job = self._resume() if self._unfinished else self._ask(repeated)
-            if job is not None:
-                return job.number, job
-            repeated += 1
-        return None
-
-    def finish(self, number: int, result: Outcome | None) -> None:
-        """Tell a job's outcome, also to those that proposed the same meanwhile."""
-        key = next(key for key, job in self._flying.items() if job.number == number)
-        outcome = result or Outcome("failed", reason="its worker died twice while it ran (killed, or out of memory)")
-        if outcome.state == "complete":
-            self.ledger.complete(number, outcome.metrics)
-        elif outcome.state == "infeasible":
-            self.ledger.refuse(number, outcome.metrics, outcome.reason, outcome.violations)
-        else:
-            self.ledger.fail(number, outcome.reason)
-        if outcome.state != "complete":
-            self.ledger.discard_draft(number)
-        del self._flying[key]
-        self._told[key] = self.ledger.trial(number)
-        for waiting in self._waiting.pop(key, []):
-            self.ledger.answer(waiting, self._told[key])
-        self._collect(self._told[key])
-        self.on_trial(self.ledger, self._told[key])
-
-    def _ask(self, repeated: int) -> Job | None:
-        try:
-            if repeated >= _DUPLICATES_IN_A_ROW:
-                fresh = unseen(self.space, {*self._told, *self._flying}, random.Random(self.counted))
-                self.ledger.study.enqueue_trial(dict(fresh.decisions))
-            trial = self.ledger.study.ask()
-        except SamplerError as error:
-            self.exhausted = error.message
-            return None
-        try:
-            return self._admit(trial.number, self.space.ask(trial))
-        except SpaceError as error:
-            self.ledger.refuse(trial.number, {}, error.message, {"constraint": 1.0})
-            told = self.ledger.trial(trial.number)
-            self._told.setdefault(self._key(told.decisions), told)
-            return None
-
-    def _resume(self) -> Job | None:
-        """Take up a trial that was in flight when the driver died, under its own number."""
-        trial = self._unfinished.pop(0)
-        try:
-            architecture = self.space.architecture(trial.decisions)
-        except SpaceError:
-            self.ledger.abandon(trial.number)
-            return None
-        return self._admit(trial.number, architecture)
-
-    def _admit(self, number: int, architecture: Architecture) -> Job | None:
-        """Make a job of an architecture that is new; answer one that is not."""
-        if architecture.key in self._told:
-            self.ledger.answer(number, self._told[architecture.key])
-            return None
-        if architecture.key in self._flying:
-            self._waiting.setdefault(architecture.key, []).append(number)
-            return None
-        job = Job(number, architecture.decisions)
-        self._flying[architecture.key] = job
-        return job
-
-    def _key(self, decisions: Mapping[str, Label]) -> str:
-        """What a told trial is known by; decisions that a constraint refuses lead to no architecture."""
-        try:
-            return self.space.architecture(decisions).key
-        except SpaceError:
-            return json.dumps(dict(decisions), sort_keys=True)
-
-    def _collect(self, told: Trial) -> None:
-        """Delete the large files of trials that have left the front, once each.
-
-        A new trial is held against those that are kept. All of the front is among them; where noise differs it can be
-        a few more, which the next sitting deletes.
-        """
-        if told.state != "complete":
-            return
-        self._kept.append(told)
-        front = front_of(self._kept, self.ledger.record.parsed_objectives)
-        numbers = {trial.number for trial in front}
-        for trial in self._kept:
-            if trial.number not in numbers:
-                self.ledger.discard_weights(trial.number)
-        self._kept = front
-
-
 def _sampler(
-    given: str | optuna.samplers.BaseSampler | None, space: Space, record: RunRecord, task: Task
+    given: str | optuna.samplers.BaseSampler | None, space: Space, ledger: Ledger, task: Task
 ) -> optuna.samplers.BaseSampler:
     """Who proposes, through the run's screen if it has one."""
+    record = ledger.record
     screen = proxy_score(record.screen, task, record.seed) if record.screen else None
     if not isinstance(given, optuna.samplers.BaseSampler):
-        return make_sampler(record.sampler, space, record.seed, screen=screen, proposals=record.proposals)
+        cheap = counted(ledger, space, task) if uses_cheap(record.sampler) else None
+        return make_sampler(
+            record.sampler, space, record.seed, cheap, screen=screen, proposals=record.proposals, weighed=WEIGHED
+        )
     _check_screened(given, record.screen)
     return (
         Filtered(given, screen=screen, proposals=record.proposals) if isinstance(given, Sampler) and screen else given

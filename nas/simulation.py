@@ -17,7 +17,7 @@ import optuna
 from nas.errors import RunError
 from nas.evaluate import Outcome
 from nas.ledger import Ledger, RunRecord
-from nas.search import Job, Proposals
+from nas.proposals import Job, Proposals
 from nas.space import Space
 
 Evaluate = Callable[[Job], tuple[Outcome, float]]

@@ -18,8 +18,9 @@ import pytest
 from nas.errors import NasError, ObjectiveError, RunError, SamplerError, TaskError
 from nas.front import front_of
 from nas.ledger import open_ledger
+from nas.proposals import COUNTED
 from nas.refine import refine
-from nas.search import COUNTED, search
+from nas.search import search
 from nas.space import Architecture
 from nas.space_file import space_from_source
 from nas.training import Training

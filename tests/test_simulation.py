@@ -15,8 +15,8 @@ from nas import Space, choose, integer
 from nas.errors import RunError
 from nas.evaluate import Outcome
 from nas.ledger import Trial
+from nas.proposals import COUNTED, Job, Proposals
 from nas.samplers import sampler
-from nas.search import COUNTED, Job, Proposals
 from nas.simulation import Evaluate, MemoryLedger, memory_ledger, simulate
 
 

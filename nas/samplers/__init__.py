@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import optuna
 
@@ -27,6 +26,7 @@ from nas.space import Space
 __all__ = [
     "NSGA2",
     "SAMPLERS",
+    "Cheap",
     "Filtered",
     "Foreign",
     "History",
@@ -35,6 +35,7 @@ __all__ = [
     "Sampler",
     "sampler",
     "unseen",
+    "uses_cheap",
 ]
 
 SAMPLERS: Mapping[str, type[Sampler]] = {
@@ -63,6 +64,7 @@ def sampler(
     limits: Sequence[str | Limit] = (),
     screen: Score | None = None,
     proposals: int = 8,
+    weighed: int | None = None,
 ) -> Sampler:
     """Make a sampler by name.
 
@@ -76,26 +78,33 @@ def sampler(
         screen: A score of architectures, higher is better, that costs little next to training; the best of several
             proposals is taken.
         proposals: How many the screen chooses from.
+        weighed: How many candidates a sampler that uses `cheap` asks it for at each proposal; few where that takes
+            long. By default its own number.
 
     Raises:
         SamplerError: If the name is not known, or the class needs more than a seed.
         ObjectiveError: If a limit cannot be understood.
     """
     bounds = tuple(limit if isinstance(limit, Limit) else parse_limit(limit) for limit in limits)
-    made = _named(name, space, seed, cheap, bounds)
-    if getattr(made, "uses_cheap", False):
+    kind = SAMPLERS.get(name)
+    if kind is not None and issubclass(kind, Surrogate):
+        made = kind(space, seed, cheap, bounds, weighed=weighed)
         cheap, bounds = None, ()
+    else:
+        made = _named(name, space, seed)
     if screen is None and (cheap is None or not bounds):
         return made
     return Filtered(made, cheap, bounds, screen, proposals)
 
 
-def _named(name: str, space: Space, seed: int, cheap: Cheap | None, limits: Sequence[Limit]) -> Sampler:
+def uses_cheap(name: str) -> bool:
+    """Whether a sampler itself makes use of cheap metrics, and keeps to limits on them."""
+    return issubclass(SAMPLERS.get(name, Sampler), Surrogate)
+
+
+def _named(name: str, space: Space, seed: int) -> Sampler:
     if name in SAMPLERS:
-        options: dict[str, Any] = (
-            {"cheap": cheap, "limits": limits} if getattr(SAMPLERS[name], "uses_cheap", False) else {}
-        )
-        return SAMPLERS[name](space, seed, **options)
+        return SAMPLERS[name](space, seed)
     if name in _SHORT:
         return Foreign(space, _SHORT[name], seed)
     source, _, theirs = name.partition(":")

@@ -21,7 +21,6 @@ from nas.samplers.base import Fold, History, Point, Sampler, unseen
 from nas.samplers.selection import ordered, survivors
 from nas.space import Architecture, Space
 
-
 _RETURNED_TO = 64
 
 

@@ -13,7 +13,6 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,8 +77,6 @@ class Surrogate(Sampler):
             down to 8.
     """
 
-    uses_cheap: ClassVar[bool] = True
-
     def __init__(
         self,
         space: Space,
@@ -113,7 +110,7 @@ class Surrogate(Sampler):
         best = [point.values for point in elite if point.values and not point.violation] or [p.values for p in elite]
         front = predictors.scored(np.array(best))
         if history.pending:
-            awaited = history.pending[-_AWAITED:]
+            awaited = [a for a in history.pending[-_AWAITED:] if self._is_known(a)]
             points, known = self._points(awaited), self._known(awaited, names)
             means = predictors.predict(points, known).means
             front = np.concatenate([front, means])
@@ -177,7 +174,7 @@ class Surrogate(Sampler):
         return list(found.values())
 
     def _learnt_from(self, told: Sequence[Point], history: History, names: Sequence[str]) -> _Learnt:
-        """What was learnt, anew each time that there is a hundredth more of it, with more candidates the more seldom."""
+        """What was learnt, anew with each hundredth more to learn from; the more seldom, the more candidates."""
         step = max(1, len(told) // 128)
         count = len(told) - len(told) % step
         state = count, told[count - 1], len(history.infeasible)
@@ -185,7 +182,7 @@ class Surrogate(Sampler):
             before = told[:count]
             best = self._elite.over(_until(history.told, before[-1].number))
             predictors = self._learn(_active(before, best), before, history, names)
-            chances = np.random.default_rng([self.seed, *state[::2]])
+            chances = np.random.default_rng([self.seed, count, state[2]])
             rows = self._candidates(best[:_PARENTS], _CANDIDATES * min(step, _MOST_POOLS), chances)
             points = self._codes.points(rows)
             guesses = predictors.guess(points)
@@ -254,6 +251,13 @@ class Surrogate(Sampler):
             return excess(self.limits, self._metrics_of(architecture))
         except NasError:  # what cannot be counted cannot be built either
             return math.inf
+
+    def _is_known(self, architecture: Architecture) -> bool:
+        try:
+            self._metrics_of(architecture)
+        except NasError:
+            return False
+        return True
 
     def _metrics_of(self, architecture: Architecture) -> Mapping[str, float]:
         if self.cheap is None:

@@ -1,0 +1,66 @@
+"""What is known of candidates before they are trained."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import nn
+
+from nas import Space, choose
+from nas.blocks import MLP, Network
+from nas.cheap import counted
+from nas.errors import BlockError
+from nas.ledger import open_ledger
+from nas.space_file import load_space
+from nas.tasks import load_table
+
+
+@dataclass(frozen=True)
+class Breaks:
+    """An encoder of a user's whose code is wrong."""
+
+    width: Any
+
+    def build(self, given: Any) -> nn.Module:
+        raise ZeroDivisionError("by the user's own code")
+
+
+def test_a_trial_of_the_ledger_is_not_built_again_and_others_are_counted_as_trials_are(
+    finished_run: Path, space_file: Path, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space, run = load_space(space_file), open_ledger(finished_run)
+    task = load_table(table, "kind")
+    trials = [trial for trial in run.trials() if trial.state == "complete"]
+    told = {space.architecture(trial.decisions).key: trial for trial in trials}
+    cheap = counted(run, space, task)
+    for trial in trials[:2]:
+        with monkeypatch.context() as patched:
+            patched.setattr("nas.cheap.build", lambda *_: pytest.fail("built again"))
+            known = cheap(space.architecture(trial.decisions))
+        assert known == {name: trial.metrics[name] for name in ("params", "macs")}
+    run.trials = list  # type: ignore[method-assign]
+    afresh = counted(run, space, task)
+    for trial in told.values():
+        assert afresh(space.architecture(trial.decisions)) == {n: trial.metrics[n] for n in ("params", "macs")}
+
+
+def test_what_cannot_be_built_or_counted_is_refused_by_one_kind_of_error(
+    finished_run: Path, space_file: Path, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = Space(Network(encoders={"table": Breaks(choose(1, 2))}, head=MLP()))
+    run, theirs = open_ledger(finished_run), load_space(space_file)
+    cheap = counted(run, theirs, load_table(table, "kind"))
+    with pytest.raises(BlockError, match="encoders.table: cannot be built: by the user's own code"):
+        cheap(space.sample(random.Random(0)))
+
+    def uncounted(*_: Any) -> int:
+        raise NotImplementedError("no such operator on meta")
+
+    monkeypatch.setattr("nas.cheap.count_macs", uncounted)
+    run.trials = list  # type: ignore[method-assign]
+    with pytest.raises(BlockError, match="cannot be counted: NotImplementedError: no such operator on meta"):
+        counted(run, theirs, load_table(table, "kind"))(theirs.sample(random.Random(0)))
