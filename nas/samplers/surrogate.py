@@ -11,7 +11,6 @@ import math
 import random
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +35,8 @@ _MOST_POOLS = 2
 _PARENTS = 24
 _FEWEST_WEIGHED, _MOST_WEIGHED = 8, 256
 _ALONE = 4
+_LIMITS = -1
+"""Stands for the limits among the objectives."""
 _TRIES = 200
 
 _Seen = tuple[int, Point, int]
@@ -116,16 +117,15 @@ class Surrogate(Sampler):
             front = np.concatenate([front, means])
             predictors = predictors.awaiting(points, known, means)
             expected = predictors.predict(learnt.points, learnt.guesses)
-        gain = Gain(predictors.reference, front, _sought(history.number, predictors))
+        gain = Gain(predictors.reference, front, sought(history.number, predictors))
         best_first = learnt.candidates[np.argsort(-gain(expected), kind="stable")]
         finalists = self._finalists(best_first, len(told), history)
         if not finalists:
-            return unseen(self.space, history.seen, rng)
+            return self._begin(history, rng)
         if self.cheap is None:
             return finalists[0]
-        broken = np.array([self._violation(architecture) for architecture in finalists])
         gains = gain(predictors.predict(self._points(finalists), self._known(finalists, names)))
-        return finalists[int(np.lexsort((-gains, broken))[0])]
+        return finalists[int(np.argmax(gains))]
 
     def _begin(self, history: History, rng: random.Random) -> Architecture:
         """One that meets the limits on what is known: random, or near the least refused where many were refused."""
@@ -159,19 +159,24 @@ class Surrogate(Sampler):
         return np.unique(np.concatenate(made), axis=0)
 
     def _finalists(self, best_first: Rows, told: int, history: History) -> list[Architecture]:
-        """The first candidates that are allowed and unseen: one, or as many as cheap metrics are asked for."""
-        count = self.weighed or int(np.clip(20_000 // told, _FEWEST_WEIGHED, _MOST_WEIGHED))
-        found: dict[str, Architecture] = {}
+        """The first unseen candidates that meet the limits: one, or as many as cheap metrics are asked for.
+
+        None where four times as many break them.
+        """
+        count = (self.weighed or int(np.clip(20_000 // told, _FEWEST_WEIGHED, _MOST_WEIGHED))) if self.cheap else 1
+        allowed: dict[str, Architecture] = {}
+        broken: set[str] = set()
         for row in best_first:
             architecture = self._closed.of(row)
-            if architecture is None or architecture.key in history.seen:
+            if architecture is None or architecture.key in history.seen or not self._is_known(architecture):
                 continue
-            with suppress(NasError):  # its cheap metrics cannot be had
-                self._metrics_of(architecture)
-                found.setdefault(architecture.key, architecture)
-            if len(found) == (count if self.cheap else 1):
+            if self._violation(architecture):
+                broken.add(architecture.key)
+            else:
+                allowed.setdefault(architecture.key, architecture)
+            if len(allowed) == count or len(broken) == 4 * count:
                 break
-        return list(found.values())
+        return list(allowed.values())
 
     def _learnt_from(self, told: Sequence[Point], history: History, names: Sequence[str]) -> _Learnt:
         """What was learnt, anew with each hundredth more to learn from; the more seldom, the more candidates."""
@@ -215,30 +220,29 @@ class Surrogate(Sampler):
 
     def _feasible(self, history: History, last: int, scale: Scale, names: Sequence[str]) -> Gaussian | None:
         """Learn what was refused: 1 for what meets the limits, and below 0 by how far another breaks them."""
-        refused = history.infeasible[-_FITTED // 2 :]
-        if not refused:
+        if not history.infeasible:
             return None
-        met = _until(history.complete, last)[-_FITTED // 2 :]
-        architectures = [point.architecture for point in (*met, *refused)]
+        judged = [*_until(history.told, last), *(point for point in history.infeasible if point.number > last)]
+        architectures, values = _judged(judged)
         inputs = Inputs(self._points(architectures), scale(self._known(architectures, names)))
-        broken = np.array([point.violation for point in refused])
-        far = np.minimum(broken / (float(np.median(broken)) or 1.0), 2.0)
-        values = np.concatenate([np.ones(len(met)), -0.5 - 0.5 * far])
-        return Gaussian(inputs, values, kernels_for(inputs, values, self._codes.coordinates))
+        return Gaussian(inputs, values, self._kernels_of(_LIMITS, judged, names))
 
     def _kernels_of(self, objective: int, told: Sequence[Point], names: Sequence[str]) -> Sequence[Kernel]:
-        """The kernels for an objective, found anew each time that there are a twentieth more trials."""
+        """The kernels for an objective or the limits, found anew each time that there are a twentieth more trials."""
         count = len(told) - len(told) % max(1, len(told) // 20)
         state = count, told[count - 1], 0
         kept = self._kernels.get(objective)
         if kept is None or kept[0] != state:
-            chosen = [told[i] for i in _spread(count, _FITTED)]
-            architectures = [point.architecture for point in chosen]
+            if objective == _LIMITS:
+                architectures, values = _judged(told[:count])
+            else:
+                chosen = [told[i] for i in _spread(count, _FITTED)]
+                architectures = [point.architecture for point in chosen]
+                column = np.array([point.values[objective] for point in chosen])
+                values = NormalScores(column)(column)
             known = self._known(architectures, names)
-            values = np.array([point.values[objective] for point in chosen])
             inputs = Inputs(self._points(architectures), Scale(known)(known))
-            found = kernels_for(inputs, NormalScores(values)(values), self._codes.coordinates)
-            kept = self._kernels[objective] = state, found
+            kept = self._kernels[objective] = state, kernels_for(inputs, values, self._codes.coordinates)
         return kept[1]
 
     def _plain(self, decay: float, noise: float, known: bool) -> Kernel:
@@ -278,7 +282,7 @@ class Surrogate(Sampler):
         return self._codes.points(self._rows(architectures))
 
 
-def _sought(number: int, predictors: Predictors) -> Sequence[int]:
+def sought(number: int, predictors: Predictors) -> Sequence[int]:
     """The objectives that a trial is to improve: all, or each fourth time one of those that are predicted, in turn.
 
     The ends of a front weigh little in its hypervolume until the predictions there are good, and only trials there
@@ -297,6 +301,16 @@ def _active(told: Sequence[Point], elite: Sequence[Point]) -> Sequence[Point]:
     best = [point for point in elite if point.values]
     chosen = {p.number: p for p in (*best, *(told[i] for i in _spread(len(told), _ACTIVE - len(best))))}
     return [chosen[number] for number in sorted(chosen)]
+
+
+def _judged(told: Sequence[Point]) -> tuple[list[Architecture], Array]:
+    """The last that met the limits and the last that did not, and by how much they do."""
+    met = [point for point in told if point.values and not point.violation][-_FITTED // 2 :]
+    refused = [point for point in told if not point.values or point.violation][-_FITTED // 2 :]
+    broken = np.array([point.violation for point in refused])
+    far = np.minimum(broken / ((float(np.median(broken)) if refused else 0.0) or 1.0), 2.0)
+    values = np.concatenate([np.ones(len(met)), -0.5 - 0.5 * far])
+    return [point.architecture for point in (*met, *refused)], values
 
 
 def _until(points: Sequence[Point], number: int) -> Sequence[Point]:

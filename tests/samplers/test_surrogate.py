@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import optuna
+import pytest
 
 from nas import Architecture, Space, choose, sampler
 from nas.errors import BlockError
+from nas.samplers.gain import Gain, Predictions, Predictors, Scale
+from nas.samplers.gaussian import Gaussian, Inputs, Kernel
+from nas.samplers.surrogate import sought
 
 SPACE = Space({"width": choose(1, 2, 4, 8, 16), "kind": choose("a", "b", "c"), "depth": choose(1, 2, 3, 4)})
 
@@ -30,3 +35,36 @@ def test_what_breaks_a_limit_or_cannot_be_counted_is_not_proposed() -> None:
         params = cheap(architecture)["params"]
         assert params <= 16
         study.tell(trial, (params**0.5 + (architecture.network["kind"] == "a"), params))
+
+
+def test_no_trial_is_lost_to_a_limit_that_cheap_metrics_tell() -> None:
+    study = optuna.create_study(
+        direction="maximize", sampler=sampler("surrogate", SPACE, cheap=cheap, limits=["params<=4"])
+    )
+    allowed = [a for a in SPACE.enumerate() if a.network["kind"] != "c" and cheap(a)["params"] <= 4]
+    proposed: list[str] = []
+    for _ in allowed:
+        trial = study.ask()
+        architecture = SPACE.ask(trial)
+        proposed.append(architecture.key)
+        study.tell(trial, cheap(architecture)["params"])
+    assert sorted(proposed) == sorted(a.key for a in allowed)
+
+
+def test_one_trial_in_four_seeks_one_predicted_objective_alone() -> None:
+    inputs = Inputs(np.eye(3), np.array([[0.0], [1.0], [2.0]]))
+    scale = Scale(np.array([[1.0], [2.0], [4.0]]))
+    kernel = Kernel(np.ones(3), 1.0, (0.4, 0.4, 0.2), 1e-3)
+    predicted = {k: Gaussian(inputs, np.array([0.0, 1.0, 2.0]), [kernel]) for k in (0, 2)}
+    predictors = Predictors({}, predicted, {1: 0}, scale, [], None, np.ones(3))
+    assert [sought(number, predictors) for number in range(9)] == [(0,), (), (), (), (2,), (), (), (), (0,)]
+
+
+def test_the_gain_of_one_objective_is_its_expected_improvement_with_thrice_the_uncertainty() -> None:
+    expected = Predictions(
+        np.array([[0.0, 5.0], [0.5, -5.0]]), np.array([[1.0, 0.0], [0.2, 0.0]]), np.array([1.0, 0.5])
+    )
+    gains = Gain(np.array([3.0, 3.0]), np.array([[0.5, 1.0], [2.0, 0.0]]), (0,))(expected)
+    draws = np.random.default_rng(0).normal(size=(2, 400_000))
+    improved = np.maximum(0.5 - (expected.means[:, :1] + 3 * expected.spreads[:, :1] * draws), 0).mean(axis=1)
+    assert gains == pytest.approx(improved * expected.chances, rel=0.01)
