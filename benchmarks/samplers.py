@@ -25,7 +25,8 @@ from typing import Any
 import optuna
 import sampler_report
 import tables
-from sampler_peers import PEERS, Peer, peers_for
+from peers import Peer
+from sampler_peers import PEERS, peers_for
 
 from nas import sampler
 from nas.errors import SamplerError

@@ -26,7 +26,8 @@ from nas.samplers.selection import ordered
 from nas.space import Architecture, Space
 
 if TYPE_CHECKING:
-    from nas.samplers.controller import Controller, Weights
+    from nas.samplers.controller import Controller
+    from nas.samplers.descent import Weights
     from nas.samplers.discriminator import Discriminator
 
 _SMOOTHING = 0.3
@@ -146,7 +147,8 @@ class Adversarial(Sampler):
 
     def _trained(self, known: _Known) -> _Round:
         """Play a round; it depends on nothing but the seed and what is known."""
-        from nas.samplers.controller import clipped, one_thread
+        from nas.samplers.descent import one_thread
+        from nas.samplers.policy_gradient import clipped
 
         generator, discriminator = self._made()
         name = f"{self.seed}/round/{len(known.rows)}"

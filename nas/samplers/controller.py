@@ -9,8 +9,7 @@ Weights are values: a step of training gives new ones. Nothing here draws from a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,29 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nas.codes import Codes, Rows
+from nas.samplers.descent import Weights, seeded
 
 Array = NDArray[np.float32]
 
 _NEVER = -1e9
-_MAX_NORM = 5.0
-_DECAYS = (0.9, 0.99)
-
-
-@dataclass(frozen=True)
-class Weights:
-    """A controller's parameters and their optimiser's moments; not changed in place.
-
-    Attributes:
-        values: `(p,)` all parameters.
-        mean: `(p,)` first moment of Adam.
-        square: `(p,)` second moment of Adam.
-        steps: Of training so far.
-    """
-
-    values: Tensor
-    mean: Tensor
-    square: Tensor
-    steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -210,103 +191,6 @@ class Controller:
     def _bounded(self, logits: Tensor) -> Tensor:
         """Keep logits within the constant (Bello et al., 2017)."""
         return self.tanh_constant * torch.tanh(logits / self.temperature)
-
-
-def improve(weights: Weights, loss: Callable[[Tensor], Tensor], learning_rate: float) -> Weights:
-    """Take a step of Adam (Kingma & Ba, 2015) down a loss of the values `(p,)`; the gradient's norm is bounded."""
-    values = weights.values.detach().clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(loss(values), values)
-    gradient = gradient * min(1.0, _MAX_NORM / (float(gradient.norm()) + 1e-6))
-    first, second = _DECAYS
-    steps = weights.steps + 1
-    mean = first * weights.mean + (1 - first) * gradient
-    square = second * weights.square + (1 - second) * gradient**2
-    change = (mean / (1 - first**steps)) / ((square / (1 - second**steps)).sqrt() + 1e-8)
-    return Weights(weights.values - learning_rate * change, mean, square, steps)
-
-
-def reinforced(
-    controller: Controller,
-    weights: Weights,
-    batch: Batch,
-    advantages: Array,
-    learning_rate: float,
-    entropy: float,
-) -> Weights:
-    """Take a step up the policy gradient (Williams, 1992).
-
-    Args:
-        controller: The policy.
-        weights: Before the step.
-        batch: `n` rows.
-        advantages: `(n,)`, positive for rows that should become likelier.
-        learning_rate: Of Adam.
-        entropy: What a nat of entropy is worth, in advantages.
-    """
-    gains = torch.from_numpy(advantages)
-
-    def loss(values: Tensor) -> Tensor:
-        logs, entropies = controller.likelihood(values, batch)
-        return -(gains * logs + entropy * entropies).mean()
-
-    return improve(weights, loss, learning_rate)
-
-
-def clipped(
-    controller: Controller,
-    weights: Weights,
-    batch: Batch,
-    advantages: Array,
-    learning_rate: float,
-    entropy: float,
-    epochs: int,
-    clip: float,
-) -> Weights:
-    """Take some steps up PPO's objective (Schulman et al., 2017), which stops rewarding a row that changed enough.
-
-    Args:
-        controller: The policy.
-        weights: Before the steps; ratios are against them.
-        batch: `n` rows.
-        advantages: `(n,)`, positive for rows that should become likelier.
-        learning_rate: Of Adam.
-        entropy: What a nat of entropy is worth, in advantages.
-        epochs: Steps.
-        clip: By how much a row's probability may change, as a share of it.
-    """
-    gains = torch.from_numpy(advantages)
-    with torch.no_grad():
-        before, _ = controller.likelihood(weights.values, batch)
-
-    def loss(values: Tensor) -> Tensor:
-        logs, entropies = controller.likelihood(values, batch)
-        return -(surrogate(logs - before, gains, clip) + entropy * entropies).mean()
-
-    for _ in range(epochs):
-        weights = improve(weights, loss, learning_rate)
-    return weights
-
-
-def surrogate(log_ratios: Tensor, gains: Tensor, clip: float) -> Tensor:
-    """PPO's clipped objective `(n,)` of log-ratios and advantages `(n,)`."""
-    ratios = torch.exp(log_ratios.clamp(-20.0, 20.0))
-    return torch.minimum(ratios * gains, ratios.clamp(1 - clip, 1 + clip) * gains)
-
-
-@contextmanager
-def one_thread() -> Generator[None]:
-    """Compute on one thread: small networks are faster so, and results are the same whatever the machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def seeded(text: str) -> torch.Generator:
-    """A generator of its own for each text."""
-    return torch.Generator().manual_seed(int.from_bytes(text.encode(), "big") % (2**61 - 1))
 
 
 def _cell(gates: Array, c: Array) -> tuple[Array, Array]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nas.codes import Codes, Rows
-from nas.samplers.controller import Weights, improve, seeded
+from nas.samplers.descent import Weights, improve, seeded
 
 _DECAY = 1e-3
 

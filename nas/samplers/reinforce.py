@@ -28,7 +28,8 @@ from nas.samplers.rows import Closed, by_number
 from nas.space import Architecture, Space
 
 if TYPE_CHECKING:
-    from nas.samplers.controller import Controller, Weights
+    from nas.samplers.controller import Controller
+    from nas.samplers.descent import Weights
 
 Algorithm = Literal["reinforce", "ppo"]
 Array = NDArray[np.float64]
@@ -113,7 +114,7 @@ class Reinforce(Sampler):
 
     def propose(self, history: History, rng: random.Random) -> Architecture:
         """Draw from the policy until an architecture is unseen."""
-        from nas.samplers.controller import one_thread
+        from nas.samplers.descent import one_thread
 
         lesson = self._lesson_in(history.study)
         with one_thread():
@@ -150,7 +151,7 @@ class Reinforce(Sampler):
 
     def _taught(self, controller: Controller, learned: _Learned, points: Sequence[Point]) -> _Learned:
         """The policy after some more trials."""
-        from nas.samplers.controller import clipped, reinforced
+        from nas.samplers.policy_gradient import clipped, reinforced
 
         recent = (*learned.recent, *points)[-max(self.window, len(points)) :]
         size = controller.conditions

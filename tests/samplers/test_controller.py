@@ -11,7 +11,9 @@ import torch
 
 from nas import Space, choose, integer, repeat
 from nas.codes import Codes
-from nas.samplers.controller import Controller, Weights, clipped, reinforced, surrogate
+from nas.samplers.controller import Controller
+from nas.samplers.descent import Weights
+from nas.samplers.policy_gradient import clipped, reinforced, surrogate
 
 
 @dataclass(frozen=True)
