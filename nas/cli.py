@@ -44,7 +44,14 @@ def search(
     label: Annotated[str | None, typer.Option(help="Column of the table to predict.")] = None,
     trials: Annotated[int, typer.Option(min=1, help="Architectures to evaluate in all.")] = 50,
     time: Annotated[str | None, typer.Option(help="Begin no trial after this time: 90s, 10m, 2h.")] = None,
-    sampler: Annotated[str | None, typer.Option(help="Who proposes.", show_default="nsga2")] = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            help="Who proposes: random, grid, local, evolution, nsga2, nsga3, reinforce, cem, adversarial, surrogate; "
+            "tpe, gp, optuna:<class>, optunahub:<package>.",
+            show_default="nsga2",
+        ),
+    ] = None,
     screen: Annotated[
         str | None,
         typer.Option(

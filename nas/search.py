@@ -120,10 +120,10 @@ def _sampler(
     record = ledger.record
     screen = proxy_score(record.screen, task, record.seed) if record.screen else None
     if not isinstance(given, optuna.samplers.BaseSampler):
-        cheap = counted(ledger, space, task) if uses_cheap(record.sampler) else None
-        return make_sampler(
-            record.sampler, space, record.seed, cheap, screen=screen, proposals=record.proposals, weighed=WEIGHED
+        cheap, limits = (
+            (counted(ledger, space, task), record.parsed_limits) if uses_cheap(record.sampler) else (None, ())
         )
+        return make_sampler(record.sampler, space, record.seed, cheap, limits, screen, record.proposals, WEIGHED)
     _check_screened(given, record.screen)
     return (
         Filtered(given, screen=screen, proposals=record.proposals) if isinstance(given, Sampler) and screen else given
