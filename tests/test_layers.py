@@ -11,7 +11,7 @@ NAS = Path(__file__).resolve().parent.parent / "nas"
 ORDER = [
     "errors", "choices", "description", "encoding", "codes", "extremes", "space", "space_file", "objective", "pareto",
     "ledger", "front", "samplers", "predict", "blocks", "tasks", "training", "devices", "export", "evaluate",
-    "execution", "run", "search", "simulation", "refine", "compression", "compress", "bundle", "report", "progress",
+    "cheap", "proposals", "execution", "run", "search", "simulation", "refine", "compression", "compress", "bundle", "report", "progress",
     "doctor", "cli",
 ]  # fmt: skip
 NO_TORCH = {
@@ -29,7 +29,7 @@ NO_TORCH = {
     "front",
     "samplers",
 }
-LEARNS = {"samplers/controller.py", "samplers/discriminator.py"}
+LEARNS = {"samplers/controller.py", "samplers/descent.py", "samplers/policy_gradient.py", "samplers/discriminator.py"}
 """What needs torch to learn how to propose; imported where it is used."""
 
 
