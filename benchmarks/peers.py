@@ -187,7 +187,9 @@ class SyneTunePeer(Flat):
         searchers = "syne_tune.optimizer.schedulers"
         if name == "ehvi":
             module = importlib.import_module(f"{searchers}.multiobjective.expected_hyper_volume_improvement")
-            self.searcher = module.ExpectedHyperVolumeImprovement(space, random_seed=seed)
+            # Its gradient steps end between two labels and are rounded to what it knows: only repetitions.
+            options = {"optimization_strategy": "random"}
+            self.searcher = module.ExpectedHyperVolumeImprovement(space, random_seed=seed, **options)
         else:
             module, kind = {
                 "rea": ("searchers.regularized_evolution", "RegularizedEvolution"),

@@ -118,6 +118,7 @@ PEERS: Mapping[str, Entry] = {
         (1, 2, 3),
         "nevergrad",
         "Nevergrad's differential evolution, which ranks several objectives by dominance",
+        seeds=5,
         nested_seeds=0,
     ),
     "nevergrad-ngopt": Entry(
@@ -125,6 +126,7 @@ PEERS: Mapping[str, Entry] = {
         (1, 2, 3),
         "nevergrad",
         "Nevergrad's own choice of optimizer, told the budget",
+        seeds=5,
         nested_seeds=0,
     ),
     "synetune-rea": Entry(
@@ -144,8 +146,9 @@ PEERS: Mapping[str, Entry] = {
         (2, 3),
         "botorch",
         "Syne Tune's expected hypervolume improvement, its metrics shifted so that its fixed reference point is the "
-        "problem's",
-        evaluations=50,
+        "problem's, with its random optimization of candidates: with its own, by gradients, it proposes the same three "
+        "architectures for ever",
+        evaluations=100,
         seeds=3,
         proposals=2,
         nested_seeds=0,

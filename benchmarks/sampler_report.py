@@ -99,7 +99,7 @@ def plot(file: Path, problem: tables.Problem, curves: Mapping[str, NDArray[np.fl
             linewidth=1.0 if name in PEERS else 1.8,
         )[0]  # fmt: skip
         axes.fill_between(x, mean - error, mean + error, color=line.get_color(), alpha=0.15, linewidth=0)
-        lowest.append(float(mean[min(len(mean) - 1, 29)]))
+        lowest.append(float(mean[min(len(mean), 50) - 1]))
     if lowest:
         axes.set_ylim(bottom=min(lowest), top=problem.top + 0.05 * (problem.top - min(lowest)))
     axes.axhline(problem.top, color="grey", linewidth=0.8)
