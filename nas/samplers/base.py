@@ -9,21 +9,27 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 from abc import abstractmethod
 from bisect import insort
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
+from threading import RLock
 from typing import Any, Generic, TypeVar
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+from threadpoolctl import ThreadpoolController
 
 from nas.errors import SamplerError, SpaceError
 from nas.space import Architecture, Space
 
 _TRIES = 200
+_PROPOSING = RLock()
 
 S = TypeVar("S")
 
@@ -103,20 +109,28 @@ class Sampler(optuna.samplers.BaseSampler):
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Make the proposal that answers all of this trial's questions."""
-        if self._record.study is not study:
-            self._record = _Record(study)
-        history = self._record.read(self.space, trial)
-        self._proposed[trial.number] = self.propose(history, random.Random(f"{self.seed}/{trial.number}"))
+        with _alone():
+            if self._record.study is not study:
+                self._record = _Record(study)
+            history = self._record.read(self.space, trial, self._proposed)
+            self._proposed[trial.number] = self.propose(history, random.Random(f"{self.seed}/{trial.number}"))
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """Answer one question from the proposal.
 
+        Of a trial that was enqueued with a part of its decisions, the others are the proposal's, or random where what
+        is enqueued leads to questions that the proposal has no answer to.
+
         Raises:
             SpaceError: If the question is not one of this sampler's space.
         """
         decisions = self._proposed[trial.number].decisions
+        if param_name not in decisions and _is_enqueued(trial):
+            seed = random.Random(f"{self.seed}/{trial.number}/{param_name}").getrandbits(32)
+            drawing = optuna.samplers.RandomSampler(seed)
+            return drawing.sample_independent(study, trial, param_name, param_distribution)
         if param_name not in decisions:
             raise SpaceError(
                 f"{param_name}: the sampler's space has no such decision in trial {trial.number}.",
@@ -141,6 +155,28 @@ class Sampler(optuna.samplers.BaseSampler):
         return {}
 
 
+def _is_enqueued(trial: FrozenTrial) -> bool:
+    """Whether some of its decisions are the user's."""
+    return "fixed_params" in trial.system_attrs
+
+
+@contextmanager
+def _alone() -> Generator[None]:
+    """One proposal at a time, its linear algebra on one thread.
+
+    The matrices are small and training has the other cores: threads that wait for them make a proposal slower by
+    several times, and sums that depend on their number would make it depend on the machine.
+    """
+    with _PROPOSING, _pools("scipy.linalg" in sys.modules).limit(limits=1, user_api="blas"):
+        yield
+
+
+@cache
+def _pools(_scipy_is_loaded: bool) -> ThreadpoolController:
+    """The thread pools of the libraries that are loaded; SciPy brings its own."""
+    return ThreadpoolController()
+
+
 @dataclass
 class _Record:
     """What was read of a study: finished trials once, those in flight anew each time."""
@@ -156,8 +192,8 @@ class _Record:
     known: int = 0
     open: list[int] = field(default_factory=list[int])
 
-    def read(self, space: Space, asking: FrozenTrial) -> History:
-        """Bring the record up to date, and give it as a trial sees it."""
+    def read(self, space: Space, asking: FrozenTrial, proposed: Mapping[int, Architecture]) -> History:
+        """Bring the record up to date, and give it as a trial sees it; `proposed` are those that are being asked."""
         study = self.study
         if study is None:
             raise SamplerError("the sampler was asked without a study; expected study.ask().")
@@ -170,9 +206,11 @@ class _Record:
             finished = trial.state.is_finished()
             if not finished:
                 self.open.append(trial.number)
-            if trial.number == asking.number or "duplicate_of" in trial.user_attrs or not trial.params:
+            if trial.number == asking.number or "duplicate_of" in trial.user_attrs:
                 continue
-            architecture = self._architecture(space, trial)
+            architecture = self._architecture(space, trial) if trial.params else None
+            if architecture is None and not finished and not _is_enqueued(trial):
+                architecture = proposed.get(trial.number)
             if architecture is None:
                 continue
             if finished:

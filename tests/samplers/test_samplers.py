@@ -14,11 +14,13 @@ import optuna
 import pandas as pd
 import pytest
 from optuna.trial import TrialState
+from threadpoolctl import threadpool_info
 
 from nas import Architecture, Space, choose, integer, load_space, repeat, sampler
 from nas.errors import SamplerError, SpaceError
 from nas.pareto import hypervolume
 from nas.samplers import SAMPLERS
+from nas.samplers.base import History, Sampler
 
 OURS = list(SAMPLERS)
 ALL = [*OURS, "tpe", "optuna:NSGAIISampler"]
@@ -164,6 +166,59 @@ def test_parallel_asks_differ(name: str, objectives: int) -> None:
     made = study(name, objectives=objectives)
     run(made, 25)
     assert len({SPACE.ask(made.ask()) for _ in range(8)}) == 8
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_decisions_that_the_user_enqueues_are_taken(name: str) -> None:
+    made = study(name)
+    run(made, 12)
+    for width in range(1, 7):
+        made.enqueue_trial({"layers": 3, "layers.2.width": width})
+        trial = made.ask()
+        decisions = SPACE.ask(trial).decisions
+        assert (decisions["layers"], decisions["layers.2.width"]) == (3, width)
+        made.tell(trial, (1.0, 1.0))
+    run(made, 3)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_parallel_asks_differ_before_they_are_answered(name: str) -> None:
+    made = study(name, SMALL)
+    trials = [made.ask() for _ in range(SMALL.size)]
+    assert len({SMALL.ask(trial) for trial in trials}) == SMALL.size
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_threads_of_one_process_never_ask_for_the_same(name: str) -> None:
+    made, asked = study(name, objectives=1), list[Architecture]()
+
+    def objective(trial: optuna.Trial) -> float:
+        asked.append(SPACE.ask(trial))
+        return judge(asked[-1])[0]
+
+    made.optimize(objective, n_trials=36, n_jobs=3)
+    assert len(set(asked)) == len(asked) == 36
+
+
+def test_a_proposal_leaves_the_other_cores_alone() -> None:
+    """A pool of threads for its linear algebra would wait for cores that training has."""
+
+    class Counting(Sampler):
+        threads: frozenset[int] = frozenset()
+
+        def propose(self, history: History, rng: random.Random) -> Architecture:
+            self.threads |= blas_threads()
+            return self.space.sample(rng)
+
+    before, counting = blas_threads(), Counting(SPACE)
+    SPACE.ask(optuna.create_study(sampler=counting).ask())
+    assert counting.threads == {1}
+    assert blas_threads() == before
+
+
+def blas_threads() -> frozenset[int]:
+    """How many threads the libraries for linear algebra take."""
+    return frozenset(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
 
 
 @pytest.mark.parametrize("name", ALL)
