@@ -109,7 +109,7 @@ class Sampler(optuna.samplers.BaseSampler):
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Make the proposal that answers all of this trial's questions."""
-        with _alone():
+        with alone():
             if self._record.study is not study:
                 self._record = _Record(study)
             history = self._record.read(self.space, trial, self._proposed)
@@ -161,7 +161,7 @@ def _is_enqueued(trial: FrozenTrial) -> bool:
 
 
 @contextmanager
-def _alone() -> Generator[None]:
+def alone() -> Generator[None]:
     """One proposal at a time, its linear algebra on one thread.
 
     The matrices are small and training has the other cores: threads that wait for them make a proposal slower by

@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.choices import Choice
 from nas.errors import NasError, SamplerError, SpaceError
-from nas.samplers.base import History, Sampler, unseen
+from nas.samplers.base import History, Sampler, alone, unseen
 from nas.space import Architecture, Space
 
 Make = Callable[[int], optuna.samplers.BaseSampler]
@@ -91,7 +91,8 @@ class Foreign(Sampler):
         super().after_trial(study, trial, state, values)
         try:
             seed = random.Random(f"{self.seed}/{trial.number}/after").getrandbits(31)
-            self._made(seed).after_trial(study, trial, state, values)
+            with alone():
+                self._made(seed).after_trial(study, trial, state, values)
         except RuntimeError as error:
             if "Study.stop" not in str(error):  # it can only be stopped inside study.optimize
                 raise
