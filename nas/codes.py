@@ -6,7 +6,7 @@ each proposal has not that much time: it works on rows, and closes only what it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -123,6 +123,11 @@ class Codes:
             column = self._column[path]
             row[column] = self.choices[column].index(label, path)
         return row
+
+    def rows(self, decisions: Iterable[Mapping[str, Label]]) -> Rows:
+        """The rows `(n, d)` of several architectures' decisions, with the errors of `row`."""
+        found = [self.row(each) for each in decisions]
+        return np.array(found, np.int16).reshape(len(found), len(self.paths))
 
     def decisions(self, row: Rows) -> dict[str, Label]:
         """The decisions that a row `(d,)` stands for."""

@@ -142,8 +142,8 @@ class Adversarial(Sampler):
 
     def _grown(self, known: _Known, points: Sequence[Point]) -> _Known:
         told = [point for point in points if point.values or point.violation]
-        rows = [self._codes.row(point.architecture.decisions) for point in points]
-        return _Known(ordered([*known.truth, *told])[: self.truth], np.vstack([known.rows, *rows]))
+        rows = self._codes.rows(point.architecture.decisions for point in points)
+        return _Known(ordered([*known.truth, *told])[: self.truth], np.vstack([known.rows, rows]))
 
     def _trained(self, known: _Known) -> _Round:
         """Play a round; it depends on nothing but the seed and what is known."""
@@ -153,7 +153,7 @@ class Adversarial(Sampler):
         generator, discriminator = self._made()
         name = f"{self.seed}/round/{len(known.rows)}"
         rng = np.random.default_rng(list(name.encode()))
-        truth = np.stack([self._codes.row(point.architecture.decisions) for point in known.truth])
+        truth = self._codes.rows(point.architecture.decisions for point in known.truth)
         true_names, seen = _names(truth), _names(known.rows)
         beaten = known.rows[[row.tobytes() not in true_names for row in known.rows]]
         true = discriminator.features(truth)

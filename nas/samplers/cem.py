@@ -49,7 +49,7 @@ class CrossEntropy(Sampler):
         if not history.told or len(history.seen) < self.start:
             return unseen(self.space, history.seen, rng)
         best = self._best.over(history.told)
-        rows = np.stack([self._codes.row(point.architecture.decisions) for point in best])
+        rows = self._codes.rows(point.architecture.decisions for point in best)
         marginals = frequencies(self._codes, rows, self.smoothing)
         return self._closed.proposed(lambda generator: drawn(self._codes, marginals, generator), history, rng)
 

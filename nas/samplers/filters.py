@@ -15,8 +15,9 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.errors import NasError, SamplerError
-from nas.objective import Limit, excess
+from nas.objective import Limit
 from nas.samplers.base import Cheap, History, Sampler, unseen
+from nas.samplers.known import Known
 from nas.space import Architecture
 
 Score = Callable[[Architecture], float]
@@ -54,11 +55,10 @@ class Filtered(Sampler):
             raise SamplerError(f"proposals: {proposals}; expected at least 1.")
         super().__init__(inner.space, inner.seed)
         self.inner = inner
-        self.cheap = cheap
         self.limits = tuple(limits)
         self.screen = screen
         self.proposals = proposals if screen is not None else 1
-        self._violations: dict[str, float] = {}
+        self._known = Known(cheap, limits)
         self._scores: dict[str, float] = {}
 
     def propose(self, history: History, rng: random.Random) -> Architecture:
@@ -114,17 +114,8 @@ class Filtered(Sampler):
         return broken
 
     def _violation(self, architecture: Architecture) -> float:
-        """By how much it breaks the limits, each as a share of its bound."""
-        if self.cheap is None or not self.limits:
-            return 0.0
-        if architecture.key not in self._violations:
-            try:
-                metrics = self.cheap(architecture)
-            except NasError:
-                self._violations[architecture.key] = math.inf
-            else:
-                self._violations[architecture.key] = excess(self.limits, metrics)
-        return self._violations[architecture.key]
+        """By how much it breaks the limits; what is known is not asked for where there are none."""
+        return self._known.violation(architecture) if self.limits else 0.0
 
     def _score(self, architecture: Architecture) -> float:
         if self.screen is None:

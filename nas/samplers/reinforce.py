@@ -155,7 +155,7 @@ class Reinforce(Sampler):
 
         recent = (*learned.recent, *points)[-max(self.window, len(points)) :]
         size = controller.conditions
-        rows = np.stack([self._codes.row(point.architecture.decisions) for point in points])
+        rows = self._codes.rows(point.architecture.decisions for point in points)
         wanted: Array = np.zeros((len(points), 0), np.float64)
         if size:
             lessons = [(i, k) for k in range(self.lessons) for i in range(len(points))]

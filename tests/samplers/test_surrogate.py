@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import optuna
 import pytest
+from optuna.trial import TrialState
 
 from nas import Architecture, Space, choose, sampler
 from nas.errors import BlockError
@@ -49,6 +50,41 @@ def test_no_trial_is_lost_to_a_limit_that_cheap_metrics_tell() -> None:
         proposed.append(architecture.key)
         study.tell(trial, cheap(architecture)["params"])
     assert sorted(proposed) == sorted(a.key for a in allowed)
+
+
+@pytest.mark.parametrize("countable", [0, 1, 12])
+def test_trials_that_cannot_be_counted_are_left_out_of_what_is_learnt(countable: int) -> None:
+    """The user enqueues what the surrogate would not propose, one finished, one refused, one in flight."""
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler("surrogate", SPACE, cheap=cheap))
+    fine = [a for a in SPACE.enumerate() if a.network["kind"] != "c"][:countable]
+    odd = [a for a in SPACE.enumerate() if a.network["kind"] == "c"]
+    for architecture in (*odd[:12], *fine):
+        study.enqueue_trial(dict(architecture.decisions))
+        trial = study.ask()
+        assert SPACE.ask(trial) == architecture
+        study.tell(trial, (float(architecture.network["width"]), 1.0))
+    for architecture in odd[12:14]:
+        study.enqueue_trial(dict(architecture.decisions))
+        trial = study.ask()
+        SPACE.ask(trial)
+        trial.set_constraint("latency_ms<=1", 2.0)
+        study.tell(trial, state=TrialState.PRUNED)
+    study.enqueue_trial(dict(odd[14].decisions))
+    SPACE.ask(study.ask())
+    for _ in range(6):
+        assert SPACE.ask(study.ask()).network["kind"] != "c"
+
+
+def test_where_all_break_a_limit_some_with_values_and_some_without_it_goes_on() -> None:
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler("surrogate", SPACE))
+    for i in range(30):
+        trial = study.ask()
+        width = SPACE.ask(trial).network["width"]
+        trial.set_constraint("latency_ms<=1", float(width))
+        if i % 2:
+            study.tell(trial, (1.0 * width, 2.0))
+        else:
+            study.tell(trial, state=TrialState.PRUNED)
 
 
 def test_one_trial_in_four_seeks_one_predicted_objective_alone() -> None:

@@ -1,0 +1,157 @@
+"""Learns the expensive metrics, and the limits, from what was evaluated."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.codes import Codes
+from nas.samplers.base import History, Point
+from nas.samplers.gain import NormalScores, Predictors, Scale, reference_point
+from nas.samplers.gaussian import Gaussian, Inputs, Kernel, kernels_for
+from nas.samplers.known import Known
+from nas.space import Architecture
+
+Array = NDArray[np.float64]
+_ACTIVE = 256
+_FITTED = 192
+_FEWEST = 2
+_LIMITS = -1
+"""Stands for the limits among the objectives."""
+
+Seen = tuple[int, Point, int]
+"""How many trials were seen, the last of them, and how many were refused."""
+
+
+class Learner:
+    """Makes predictors; the kernels that they compare architectures with are kept while little is new.
+
+    Args:
+        codes: The space's decisions as columns.
+        known: The cheap metrics.
+    """
+
+    def __init__(self, codes: Codes, known: Known) -> None:
+        self._codes = codes
+        self._known = known
+        self._kernels: dict[int, tuple[Seen, Sequence[Kernel]]] = {}
+
+    def learn(
+        self, told: Sequence[Point], best: Sequence[Point], history: History, names: Sequence[str]
+    ) -> Predictors | None:
+        """Learn from some trials in the order of their numbers, and from what was refused.
+
+        Trials whose cheap metrics cannot be counted are left out; None where fewer than two are left.
+
+        Args:
+            told: Those with values.
+            best: Those that are never left out where there are too many to learn from.
+            history: All trials.
+            names: Of the cheap metrics.
+        """
+        active = self._counted(_active(told, best))
+        if len(active) < _FEWEST:
+            return None
+        architectures = [point.architecture for point in active]
+        values, known = np.array([point.values for point in active]), self._known.table(architectures, names)
+        points, scale = self.points(architectures), Scale(known)
+        inputs, decisions = Inputs(points, scale(known)), Inputs(points, np.zeros((len(points), 0)))
+        cheap = _cheap_objectives(history, values, known, names)
+        scores = {k: NormalScores(column) for k, column in enumerate(values.T) if k not in cheap}
+        scored = np.stack([scores[k](column) if k in scores else column for k, column in enumerate(values.T)], axis=1)
+        return Predictors(
+            scores=scores,
+            predicted={k: Gaussian(inputs, scored[:, k], self._kernels_of(k, told, names)) for k in scores},
+            cheap=cheap,
+            scale=scale,
+            guesses=[Gaussian(decisions, column, [self._plain(0.25, 1e-4)]) for column in scale(known).T],
+            feasible=self._feasible(history, told[-1].number, scale, names),
+            reference=reference_point(scored),
+        )
+
+    def points(self, architectures: Sequence[Architecture]) -> Array:
+        """The decisions of architectures as points `(n, p)`."""
+        return self._codes.points(self._codes.rows(architecture.decisions for architecture in architectures))
+
+    def _feasible(self, history: History, last: int, scale: Scale, names: Sequence[str]) -> Gaussian | None:
+        """Learn what was refused: 1 for what meets the limits, and below 0 by how far another breaks them."""
+        if not history.infeasible:
+            return None
+        judged = [*until(history.told, last), *(point for point in history.infeasible if point.number > last)]
+        architectures, values = self._judged(judged)
+        if len(architectures) < _FEWEST:
+            return None
+        inputs = Inputs(self.points(architectures), scale(self._known.table(architectures, names)))
+        return Gaussian(inputs, values, self._kernels_of(_LIMITS, judged, names))
+
+    def _kernels_of(self, objective: int, told: Sequence[Point], names: Sequence[str]) -> Sequence[Kernel]:
+        """The kernels for an objective or the limits, found anew each time that there are a twentieth more trials."""
+        count = len(told) - len(told) % max(1, len(told) // 20)
+        state = count, told[count - 1], 0
+        kept = self._kernels.get(objective)
+        if kept is None or kept[0] != state:
+            if objective == _LIMITS:
+                architectures, values = self._judged(told[:count])
+            else:
+                chosen = self._counted([told[i] for i in _spread(count, _FITTED)])
+                architectures = [point.architecture for point in chosen]
+                values = np.array([point.values[objective] for point in chosen])
+            if len(architectures) < _FEWEST:
+                return [self._plain(0.25, 1e-2)]
+            if objective != _LIMITS:
+                values = NormalScores(values)(values)
+            known = self._known.table(architectures, names)
+            inputs = Inputs(self.points(architectures), Scale(known)(known))
+            kept = self._kernels[objective] = state, kernels_for(inputs, values, self._codes.coordinates)
+        return kept[1]
+
+    def _plain(self, decay: float, noise: float) -> Kernel:
+        """A kernel of the decisions, all equally relevant."""
+        relevance = np.full(len(self._codes.coordinates), decay / max(1, len(self._codes.paths)))
+        return Kernel(relevance, 2.0, (1.0, 0.0, 0.0), noise)
+
+    def _judged(self, told: Sequence[Point]) -> tuple[list[Architecture], Array]:
+        """The last that met the limits and the last that did not, and by how much they do."""
+        met = self._counted([point for point in told if point.values and not point.violation][-_FITTED // 2 :])
+        refused = self._counted([point for point in told if not point.values or point.violation][-_FITTED // 2 :])
+        broken = np.array([point.violation for point in refused])
+        far = np.minimum(broken / ((float(np.median(broken)) if refused else 0.0) or 1.0), 2.0)
+        values = np.concatenate([np.ones(len(met)), -0.5 - 0.5 * far])
+        return [point.architecture for point in (*met, *refused)], values
+
+    def _counted(self, points: Sequence[Point]) -> list[Point]:
+        return [point for point in points if self._known.metrics(point.architecture) is not None]
+
+
+def until(points: Sequence[Point], number: int) -> Sequence[Point]:
+    """Those of points, in the order of their numbers, up to one number."""
+    return points[: bisect_right(points, number, key=lambda point: point.number)]
+
+
+def _active(told: Sequence[Point], elite: Sequence[Point]) -> Sequence[Point]:
+    """The points to predict from: all, or the best and an even choice of the others."""
+    if len(told) <= _ACTIVE:
+        return told
+    best = [point for point in elite if point.values]
+    chosen = {p.number: p for p in (*best, *(told[i] for i in _spread(len(told), _ACTIVE - len(best))))}
+    return [chosen[number] for number in sorted(chosen)]
+
+
+def _spread(count: int, most: int) -> NDArray[np.int64]:
+    """At most so many of the first `count` whole numbers, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
+
+
+def _cheap_objectives(history: History, values: Array, known: Array, names: Sequence[str]) -> dict[int, int]:
+    """Which objectives are cheap metrics, and which of them: by name, or by value where they have no names."""
+    if history.metric_names:
+        return {history.metric_names.index(n): j for j, n in enumerate(names) if n in history.metric_names}
+    return {
+        objective: j
+        for objective in range(values.shape[1])
+        for j in range(len(names))
+        if np.allclose(values[:, objective], known[:, j], rtol=1e-6, atol=0.0)
+    }
