@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nas.samplers.discriminator import Discriminator
 
 _SMOOTHING = 0.3
+_CHUNKS = 64
 _STEPS = 4
 _RATE = 0.01
 _EPOCHS = 2
@@ -69,7 +70,7 @@ class Adversarial(Sampler):
         seed: With the trial's number, the seed of every proposal; with the number of trials, that of each round.
         start: Random architectures first.
         truth: Best trials so far that are imitated; for several objectives by non-dominated rank, then crowding.
-        chunk: Trials from one round to the next.
+        chunk: Trials from one round to the next; from 128 chunks on, a 64th of all trials.
         iterations: Of a round; in each, the discriminator learns, then the generator.
         batch: Draws in each iteration.
         fresh: How many of them the discriminator learns from, beside as many evaluated trials as `batch`.
@@ -99,6 +100,7 @@ class Adversarial(Sampler):
         super().__init__(space, seed)
         self.start = start
         self.truth = truth
+        self.chunk = chunk
         self.iterations = iterations
         self.batch = batch
         self.fresh = fresh
@@ -117,7 +119,7 @@ class Adversarial(Sampler):
 
     def propose(self, history: History, rng: random.Random) -> Architecture:
         """Draw from the generator until an architecture is unseen, or at random until there is a truth set."""
-        known = self._known.over(by_number(history.told, history.failed))
+        known = self._known_of(by_number(history.told, history.failed))
         if len(history.seen) < self.start or not known.truth:
             return unseen(self.space, history.seen, rng)
         generator, discriminator = self._made()
@@ -131,6 +133,11 @@ class Adversarial(Sampler):
             return rows[np.argsort(-judged, kind="stable")]
 
         return self._closed.proposed(draw, history, rng)
+
+    def _known_of(self, points: Sequence[Point]) -> _Known:
+        """What the round in play began with; with many trials a chunk more changes little, and rounds are rarer."""
+        step = self.chunk * max(1, len(points) // (_CHUNKS * self.chunk))
+        return self._known.over(points[: len(points) - len(points) % step])
 
     def _made(self) -> tuple[Controller, Discriminator]:
         from nas.samplers.controller import Controller

@@ -112,3 +112,32 @@ def test_the_global_generator_is_left_alone() -> None:
         SPACE.ask(trial)
         study.tell(trial, float(number))
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_with_many_trials_rounds_are_rarer_and_depend_on_the_trials_alone() -> None:
+    class Counting(Adversarial):
+        rounds = 0
+
+        def _trained(self, known: Any) -> Any:
+            self.rounds += 1
+            return super()._trained(known)
+
+    def asked(study: optuna.Study, trials: int) -> list[str]:
+        keys: list[str] = []
+        for _ in range(trials):
+            trial = study.ask()
+            architecture = SPACE.ask(trial)
+            keys.append(architecture.key)
+            study.tell(trial, float(sum(architecture.network.layers)))
+        return keys
+
+    sampler = Counting(SPACE, chunk=1, iterations=1)
+    study = optuna.create_study(sampler=sampler)
+    asked(study, 128)
+    often = sampler.rounds
+    asked(study, 129)
+    assert often == 128 - 20
+    assert sampler.rounds - often == 64 / 2 + 66 / 3 + 1
+    restored = optuna.create_study(sampler=Adversarial(SPACE, chunk=1, iterations=1))
+    restored.add_trials(study.trials)
+    assert asked(restored, 5) == asked(study, 5)
