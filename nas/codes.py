@@ -14,9 +14,13 @@ from numpy.typing import NDArray
 
 from nas.choices import Choice, Label, Repeat, children, is_nested, join
 from nas.encoding import Described, label_ranks
+from nas.errors import SpaceError
 
 Rows = NDArray[np.int16]
 """`(n, d)` label indices, -1 for decisions that are not reached."""
+
+_MOST_OPTIONS = 4096
+"""The tables of a choice take as many bytes as the square of its options, times four."""
 
 
 class Codes:
@@ -27,6 +31,9 @@ class Codes:
 
     Args:
         space: The space. Its constraints are not known here.
+
+    Raises:
+        SpaceError: If a decision has more options than a column can hold.
 
     Attributes:
         paths: Of the `d` columns.
@@ -42,6 +49,12 @@ class Codes:
         self._places: list[tuple[int, int, NDArray[np.bool_]]] = []
         self._asked_at: list[list[int]] = []
         self._walk(space.network, "", -1)
+        for path, choice in zip(self.paths, self.choices, strict=True):
+            if len(choice.options) > _MOST_OPTIONS:
+                raise SpaceError(
+                    f"{path}: {len(choice.options):,} options; expected at most {_MOST_OPTIONS:,} by this sampler.",
+                    "Give the number larger steps: integer(low, high, step).",
+                )
         self.sizes = np.array([len(choice.options) for choice in self.choices], np.int64)
         self._tables = [_table(choice) for choice in self.choices]
         self._chains = [[self._chain(place) for place in places] for places in self._asked_at]

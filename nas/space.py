@@ -229,14 +229,23 @@ class Space:
         """Take the decisions from any Optuna trial; paths are the parameters' names.
 
         Raises:
-            SpaceError: If a constraint refuses what the trial's sampler proposed.
+            SpaceError: If a constraint refuses what the trial's sampler proposed, or a decision that was enqueued is
+                none of the space.
         """
 
         def suggest(path: str, choice: Choice) -> int:
-            if choice.is_integer:
-                values = cast(range, choice.options)
-                return values.index(trial.suggest_int(path, values[0], values[-1], step=values.step))
-            return choice.index(trial.suggest_categorical(path, tuple(choice.labels)), path)
+            try:
+                if choice.is_integer:
+                    values = cast(range, choice.options)
+                    return values.index(trial.suggest_int(path, values[0], values[-1], step=values.step))
+                return choice.index(trial.suggest_categorical(path, tuple(choice.labels)), path)
+            except NasError:
+                raise
+            except ValueError as error:
+                raise SpaceError(
+                    f"{path}: trial {trial.number} proposes another value ({error}); expected one of "
+                    f"{', '.join(map(str, choice.labels[:8]))}{', ...' if len(choice.labels) > 8 else ''}."
+                ) from error
 
         architecture = self._record(suggest)
         if refused := self.refused_by(architecture.network):

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import islice
 from threading import RLock
 from typing import Any, Generic, TypeVar
 
@@ -29,6 +30,7 @@ from nas.errors import SamplerError, SpaceError
 from nas.space import Architecture, Space
 
 _TRIES = 200
+_WALKED = 10_000
 _PROPOSING = RLock()
 
 S = TypeVar("S")
@@ -108,12 +110,21 @@ class Sampler(optuna.samplers.BaseSampler):
         """
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Make the proposal that answers all of this trial's questions."""
+        """Make the proposal that answers all of this trial's questions, unless they are answered.
+
+        A trial that was enqueued may do without one where the space is exhausted.
+        """
+        if trial.params:
+            return
         with alone():
             if self._record.study is not study:
                 self._record = _Record(study)
             history = self._record.read(self.space, trial, self._proposed)
-            self._proposed[trial.number] = self.propose(history, random.Random(f"{self.seed}/{trial.number}"))
+            try:
+                self._proposed[trial.number] = self.propose(history, random.Random(f"{self.seed}/{trial.number}"))
+            except SamplerError:
+                if not _is_enqueued(trial):
+                    raise
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -124,9 +135,16 @@ class Sampler(optuna.samplers.BaseSampler):
         is enqueued leads to questions that the proposal has no answer to.
 
         Raises:
+            SamplerError: If this sampler made no proposal for the trial.
             SpaceError: If the question is not one of this sampler's space.
         """
-        decisions = self._proposed[trial.number].decisions
+        proposed = self._proposed.get(trial.number)
+        if proposed is None and not _is_enqueued(trial):
+            raise SamplerError(
+                f"trial {trial.number}: this sampler made no proposal for it.",
+                "Give the study its sampler before the trial is asked for, and each study one of its own.",
+            )
+        decisions = proposed.decisions if proposed else {}
         if param_name not in decisions and _is_enqueued(trial):
             seed = random.Random(f"{self.seed}/{trial.number}/{param_name}").getrandbits(32)
             drawing = optuna.samplers.RandomSampler(seed)
@@ -202,13 +220,14 @@ class _Record:
         unread = [*self.open, *range(self.known, len(trials))]
         self.known, self.open = len(trials), []
         pending: list[Architecture] = []
-        for trial in (trials[i] for i in unread):
+        for i in unread:
+            trial = trials[i]
             finished = trial.state.is_finished()
             if not finished:
-                self.open.append(trial.number)
+                self.open.append(i)
             if trial.number == asking.number or "duplicate_of" in trial.user_attrs:
                 continue
-            architecture = self._architecture(space, trial) if trial.params else None
+            architecture = self._architecture(space, trial)
             if architecture is None and not finished and not _is_enqueued(trial):
                 architecture = proposed.get(trial.number)
             if architecture is None:
@@ -227,7 +246,7 @@ class _Record:
             pending,
             self.keys | {architecture.key for architecture in pending} if pending else self.keys,
             asking.number,
-            study.metric_names or (),
+            getattr(study, "metric_names", None) or (),  # Hyperband hands a part of the study, without them
             study,
             asking,
         )
@@ -274,7 +293,7 @@ class Fold(Generic[S]):
         chunk: How many points make a step; a rest that is smaller waits.
     """
 
-    _KEPT = 16
+    _KEPT = 32
     _APART = 16
 
     def __init__(self, start: S, step: Callable[[S, Sequence[Point]], S], chunk: int = 1) -> None:
@@ -294,8 +313,13 @@ class Fold(Generic[S]):
             if len(self._states) > 2 and self._states[-2][0] % (self._APART * self._chunk):
                 del self._states[-2]
             elif len(self._states) > self._KEPT:
-                del self._states[1]
+                del self._states[self._least_missed(done)]
         return state
+
+    def _least_missed(self, done: int) -> int:
+        """The kept state without which a late point costs least for its age: the older, the further apart."""
+        ages = [done - kept for kept, _, _ in self._states]
+        return min(range(1, len(ages) - 1), key=lambda i: (ages[i - 1] - ages[i + 1]) / (ages[i] + 1))
 
     @staticmethod
     def _holds(points: Sequence[Point], done: int, last: Point | None) -> bool:
@@ -304,17 +328,26 @@ class Fold(Generic[S]):
 
 
 def unseen(space: Space, seen: Collection[str], rng: random.Random) -> Architecture:
-    """Draw an architecture whose key is not in `seen`.
+    """Draw an architecture whose key is not in `seen`; where draws find none, walk through the space.
 
     Raises:
         SamplerError: If the space has none left.
+        SpaceError: If constraints refuse nearly all of a space that is too large to be walked through.
     """
+    refused: SpaceError | None = None
     for _ in range(_TRIES):
-        architecture = space.sample(rng)
+        try:
+            architecture = space.sample(rng)
+        except SpaceError as error:
+            refused = error
+            break
         if architecture.key not in seen:
             return architecture
-    if space.size <= 100 * len(seen):
-        left = [a for a in space.enumerate() if a.key not in seen]
-        if left:
-            return rng.choice(left)
+    is_small = space.size <= max(_WALKED, 100 * len(seen))
+    if refused is not None and not is_small:
+        raise refused
+    left = (architecture for architecture in space.enumerate() if architecture.key not in seen)
+    found = list(left if is_small else islice(left, _TRIES))
+    if found:
+        return rng.choice(found)
     raise SamplerError(f"the space is exhausted: all of its {len(seen)} architectures were proposed.")

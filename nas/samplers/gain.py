@@ -85,7 +85,7 @@ class Predictors:
     Attributes:
         scores: Objective → the scores that its predictor gives; objectives that are missing are known.
         predicted: Objective → its predictor.
-        cheap: Objective → its column of the known metrics.
+        cheap: Objective → its column of the known metrics, and the sign that turns it to be minimised.
         scale: Of the known metrics.
         guesses: Predictors of the scaled known metrics from decisions alone.
         feasible: Predicts 1 for what meets the limits and -1 for what does not; None where nothing was refused.
@@ -94,7 +94,7 @@ class Predictors:
 
     scores: Mapping[int, NormalScores]
     predicted: Mapping[int, Gaussian]
-    cheap: Mapping[int, int]
+    cheap: Mapping[int, tuple[int, float]]
     scale: Scale
     guesses: Sequence[Gaussian]
     feasible: Gaussian | None
@@ -118,8 +118,8 @@ class Predictors:
         """Predict the objectives from `(n, p)` decisions and `(n, q)` known metrics."""
         inputs = Inputs(decisions, self.scale(known))
         means, spreads = np.zeros((2, len(decisions), len(self.reference)))
-        for objective, column in self.cheap.items():
-            means[:, objective] = known[:, column]
+        for objective, (column, sign) in self.cheap.items():
+            means[:, objective] = sign * known[:, column]
         for objective, gaussian in self.predicted.items():
             means[:, objective], spreads[:, objective] = gaussian.predict(inputs)
         if self.feasible is None:

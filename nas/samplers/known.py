@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.errors import NasError
+from nas.errors import NasError, SamplerError
 from nas.objective import Limit, excess
 from nas.samplers.base import Cheap
 from nas.space import Architecture
@@ -18,7 +18,8 @@ class Known:
     """Cheap metrics of architectures, each asked for once.
 
     Args:
-        cheap: Tells them; what raises a `NasError` cannot be counted, so it cannot be built either. None knows nothing.
+        cheap: Tells them; what raises a `NasError`, or has one that is no finite number, cannot be counted, so it is
+            taken to be one that cannot be built either. None knows nothing.
         limits: On them.
     """
 
@@ -33,9 +34,10 @@ class Known:
             return {}
         if architecture.key not in self._metrics:
             try:
-                self._metrics[architecture.key] = dict(self._cheap(architecture))
+                metrics = {name: float(value) for name, value in self._cheap(architecture).items()}
             except NasError:
-                self._metrics[architecture.key] = None
+                metrics = {"": math.nan}
+            self._metrics[architecture.key] = metrics if all(map(math.isfinite, metrics.values())) else None
         return self._metrics[architecture.key]
 
     def violation(self, architecture: Architecture) -> float:
@@ -44,7 +46,19 @@ class Known:
         return math.inf if metrics is None else excess(self._limits, metrics)
 
     def table(self, architectures: Sequence[Architecture], names: Sequence[str]) -> NDArray[np.float64]:
-        """The metrics of those names as `(n, q)`; NaN where they cannot be counted."""
-        found = [self.metrics(architecture) for architecture in architectures]
-        rows = [[math.nan if metrics is None else float(metrics[name]) for name in names] for metrics in found]
+        """The metrics of those names as `(n, q)`, of architectures that can be counted.
+
+        Raises:
+            SamplerError: If an architecture has others.
+        """
+        rows: list[list[float]] = []
+        for architecture in architectures:
+            metrics = self.metrics(architecture) or {}
+            if sorted(metrics) != list(names):
+                raise SamplerError(
+                    f"cheap: {', '.join(sorted(metrics)) or 'nothing'} of {dict(architecture.decisions)}, and "
+                    f"{', '.join(names)} of another architecture; expected the same metrics of all.",
+                    "Raise a NasError for what cannot be counted.",
+                )
+            rows.append([float(metrics[name]) for name in names])
         return np.array(rows).reshape(len(rows), len(names))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
+from heapq import merge
 
 import numpy as np
 from numpy.typing import NDArray
+from optuna.study import StudyDirection
 
 from nas.codes import Codes
 from nas.samplers.base import History, Point
@@ -22,8 +23,8 @@ _FEWEST = 2
 _LIMITS = -1
 """Stands for the limits among the objectives."""
 
-Seen = tuple[int, Point, int]
-"""How many trials were seen, the last of them, and how many were refused."""
+_Seen = tuple[int, int]
+"""How many trials were seen, and the sum of their numbers."""
 
 
 class Learner:
@@ -37,17 +38,23 @@ class Learner:
     def __init__(self, codes: Codes, known: Known) -> None:
         self._codes = codes
         self._known = known
-        self._kernels: dict[int, tuple[Seen, Sequence[Kernel]]] = {}
+        self._kernels: dict[int, tuple[_Seen, Sequence[Kernel]]] = {}
 
     def learn(
-        self, told: Sequence[Point], best: Sequence[Point], history: History, names: Sequence[str]
+        self,
+        told: Sequence[Point],
+        refused: Sequence[Point],
+        best: Sequence[Point],
+        history: History,
+        names: Sequence[str],
     ) -> Predictors | None:
-        """Learn from some trials in the order of their numbers, and from what was refused.
+        """Learn from some trials in the order of their numbers, and from some that break a limit.
 
         Trials whose cheap metrics cannot be counted are left out; None where fewer than two are left.
 
         Args:
             told: Those with values.
+            refused: Those that break a limit, with values or without.
             best: Those that are never left out where there are too many to learn from.
             history: All trials.
             names: Of the cheap metrics.
@@ -68,7 +75,7 @@ class Learner:
             cheap=cheap,
             scale=scale,
             guesses=[Gaussian(decisions, column, [self._plain(0.25, 1e-4)]) for column in scale(known).T],
-            feasible=self._feasible(history, told[-1].number, scale, names),
+            feasible=self._feasible(told, refused, scale, names),
             reference=reference_point(scored),
         )
 
@@ -76,11 +83,14 @@ class Learner:
         """The decisions of architectures as points `(n, p)`."""
         return self._codes.points(self._codes.rows(architecture.decisions for architecture in architectures))
 
-    def _feasible(self, history: History, last: int, scale: Scale, names: Sequence[str]) -> Gaussian | None:
+    def _feasible(
+        self, told: Sequence[Point], refused: Sequence[Point], scale: Scale, names: Sequence[str]
+    ) -> Gaussian | None:
         """Learn what was refused: 1 for what meets the limits, and below 0 by how far another breaks them."""
-        if not history.infeasible:
+        if not refused:
             return None
-        judged = [*until(history.told, last), *(point for point in history.infeasible if point.number > last)]
+        met = (point for point in told if not point.violation)
+        judged = list(merge(met, refused, key=lambda point: point.number))
         architectures, values = self._judged(judged)
         if len(architectures) < _FEWEST:
             return None
@@ -90,7 +100,7 @@ class Learner:
     def _kernels_of(self, objective: int, told: Sequence[Point], names: Sequence[str]) -> Sequence[Kernel]:
         """The kernels for an objective or the limits, found anew each time that there are a twentieth more trials."""
         count = len(told) - len(told) % max(1, len(told) // 20)
-        state = count, told[count - 1], 0
+        state = count, sum(point.number for point in told[:count])
         kept = self._kernels.get(objective)
         if kept is None or kept[0] != state:
             if objective == _LIMITS:
@@ -118,17 +128,13 @@ class Learner:
         met = self._counted([point for point in told if point.values and not point.violation][-_FITTED // 2 :])
         refused = self._counted([point for point in told if not point.values or point.violation][-_FITTED // 2 :])
         broken = np.array([point.violation for point in refused])
-        far = np.minimum(broken / ((float(np.median(broken)) if refused else 0.0) or 1.0), 2.0)
+        finite = broken[np.isfinite(broken)]
+        far = np.minimum(broken / ((float(np.median(finite)) if finite.size else 0.0) or 1.0), 2.0)
         values = np.concatenate([np.ones(len(met)), -0.5 - 0.5 * far])
         return [point.architecture for point in (*met, *refused)], values
 
     def _counted(self, points: Sequence[Point]) -> list[Point]:
         return [point for point in points if self._known.metrics(point.architecture) is not None]
-
-
-def until(points: Sequence[Point], number: int) -> Sequence[Point]:
-    """Those of points, in the order of their numbers, up to one number."""
-    return points[: bisect_right(points, number, key=lambda point: point.number)]
 
 
 def _active(told: Sequence[Point], elite: Sequence[Point]) -> Sequence[Point]:
@@ -145,13 +151,20 @@ def _spread(count: int, most: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
 
 
-def _cheap_objectives(history: History, values: Array, known: Array, names: Sequence[str]) -> dict[int, int]:
-    """Which objectives are cheap metrics, and which of them: by name, or by value where they have no names."""
+def _cheap_objectives(
+    history: History, values: Array, known: Array, names: Sequence[str]
+) -> dict[int, tuple[int, float]]:
+    """Which objectives are cheap metrics, which of them, and the sign that turns one to be minimised.
+
+    They are told by name, or by value where they have no names.
+    """
+    signs = [1.0 if direction == StudyDirection.MINIMIZE else -1.0 for direction in history.study.directions]
     if history.metric_names:
-        return {history.metric_names.index(n): j for j, n in enumerate(names) if n in history.metric_names}
+        found = {history.metric_names.index(n): j for j, n in enumerate(names) if n in history.metric_names}
+        return {objective: (j, signs[objective]) for objective, j in found.items()}
     return {
-        objective: j
-        for objective in range(values.shape[1])
+        objective: (j, sign)
+        for objective, sign in enumerate(signs)
         for j in range(len(names))
-        if np.allclose(values[:, objective], known[:, j], rtol=1e-6, atol=0.0)
+        if np.allclose(values[:, objective], sign * known[:, j], rtol=1e-6, atol=0.0)
     }

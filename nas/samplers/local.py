@@ -59,7 +59,7 @@ class Local(Sampler):
         nothing = np.zeros((0, len(self._codes.sizes)), np.int16)
         self._climbs: Fold[_Climbs] = Fold(_Climbs(nothing, np.zeros(0, np.int64), (), ()), self._climbed)
         self._study: optuna.Study | None = None
-        self._exhausted: set[str] = set()
+        self._exhausted: set[int] = set()
 
     def propose(self, history: History, rng: random.Random) -> Architecture:
         """Give an unseen neighbour of the best of the best climb that has one, or a random start."""
@@ -76,14 +76,14 @@ class Local(Sampler):
     def _neighbour(self, best: Sequence[Point], history: History, rng: random.Random) -> Architecture | None:
         """An unseen neighbour of one of these points, or None if all were tried."""
         for point in rng.sample(best, len(best)):
-            if point.architecture.key in self._exhausted:
+            if point.number in self._exhausted:
                 continue
             fixed = random.Random(f"{self.seed}/{point.architecture.key}")
             for neighbour in self.space.neighbours(point.architecture, fixed):
                 if neighbour.key not in history.seen:
                     return neighbour
             if not history.pending:
-                self._exhausted.add(point.architecture.key)
+                self._exhausted.add(point.number)
         return None
 
     def _climbed(self, climbs: _Climbs, points: Sequence[Point]) -> _Climbs:

@@ -8,6 +8,7 @@ candidate with the largest expected gain of hypervolume is proposed (`gain`, `im
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from nas.objective import Limit
 from nas.samplers.base import Cheap, Fold, History, Point, Sampler, unseen
 from nas.samplers.gain import Gain, Predictions, Predictors
 from nas.samplers.known import Known
-from nas.samplers.learner import Learner, Seen, until
+from nas.samplers.learner import Learner
 from nas.samplers.rows import Closed
 from nas.samplers.selection import bred, ordered, survivors
 from nas.space import Architecture, Space
@@ -33,6 +34,9 @@ _PARENTS = 24
 _FEWEST_WEIGHED, _MOST_WEIGHED = 8, 256
 _ALONE = 4
 _TRIES = 200
+
+_Seen = tuple[int, Point, int, Point | None]
+"""How many trials with values were seen, the last of them, how many that break a limit, and the last of those."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class _Learnt:
         expected: Of them.
     """
 
-    state: Seen
+    state: _Seen
     predictors: Predictors
     candidates: Rows
     points: Array
@@ -125,7 +129,7 @@ class Surrogate(Sampler):
         """One that meets the limits on what is known: random, or near the least refused where many were refused."""
         least: tuple[float, Architecture] | None = None
         nearest = ordered(history.told)[0].architecture if len(history.infeasible) >= self.random_trials else None
-        for _ in range(_TRIES):
+        for _ in range(4 * self.weighed if self.weighed else _TRIES):
             found = (
                 unseen(self.space, history.seen, rng)
                 if nearest is None
@@ -181,14 +185,16 @@ class Surrogate(Sampler):
         """What was learnt, anew with each hundredth more to learn from; the more seldom, the more candidates."""
         step = max(1, len(told) // 128)
         count = len(told) - len(told) % step
-        state = count, told[count - 1], len(history.infeasible)
+        refused = history.infeasible
+        refused = refused[: len(refused) - len(refused) % max(1, len(refused) // 128)]
+        state = count, told[count - 1], len(refused), refused[-1] if refused else None
         if self._learnt is None or self._learnt.state != state:
             before = told[:count]
-            best = self._elite.over(until(history.told, before[-1].number))
-            predictors = self._learner.learn(before, best, history, names)
+            best = self._elite.over(_until(history.told, before[-1].number))
+            predictors = self._learner.learn(before, refused, best, history, names)
             if predictors is None:
                 return None
-            chances = np.random.default_rng([self.seed, count, state[2]])
+            chances = np.random.default_rng([self.seed % 2**64, count, state[2]])
             rows = self._candidates(best[:_PARENTS], _CANDIDATES * min(step, _MOST_POOLS), chances)
             points = self._codes.points(rows)
             guesses = predictors.guess(points)
@@ -209,3 +215,8 @@ def sought(number: int, predictors: Predictors) -> Sequence[int]:
     if number % _ALONE or not predicted:
         return ()
     return (predicted[number // _ALONE % len(predicted)],)
+
+
+def _until(points: Sequence[Point], number: int) -> Sequence[Point]:
+    """Those of points, in the order of their numbers, up to one number."""
+    return points[: bisect_right(points, number, key=lambda point: point.number)]

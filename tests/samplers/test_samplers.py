@@ -182,6 +182,44 @@ def test_decisions_that_the_user_enqueues_are_taken(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
+def test_finds_what_lies_deep_in_a_space(name: str) -> None:
+    """Draws that decide each choice evenly meet the innermost one once in 256 times."""
+    deep: Any = integer(1, 1000)
+    for _ in range(8):
+        deep = choose(None, Fancy(deep))
+    space = Space(Net("a", deep))
+    assert len(set(run(study(name, space), 30, space))) == 30
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_finds_the_few_that_a_constraint_allows(name: str) -> None:
+    space = Space(Net(tuple(choose(0, 1, 2) for _ in range(8))), {"rare": lambda net: sum(net.kind) < 2})
+    made = study(name, space)
+    assert len(set(run(made, 9, space))) == 9
+    with pytest.raises(SamplerError, match="the space is exhausted: all of its 9 architectures were proposed"):
+        made.ask()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_an_enqueued_trial_needs_no_architecture_that_is_left(name: str) -> None:
+    made = study(name, SMALL)
+    run(made, SMALL.size, SMALL)
+    made.enqueue_trial({"kind": "a", "layers": 2})
+    assert SMALL.ask(made.ask()).decisions == {"kind": "a", "layers": 2}
+
+
+@pytest.mark.filterwarnings("ignore:Fixed parameter")
+@pytest.mark.parametrize("decisions", [{"kind": "d"}, {"layers": 9}])
+def test_an_enqueued_decision_that_the_space_has_not_is_refused(decisions: dict[str, Any]) -> None:
+    made = study("random", SMALL)
+    made.enqueue_trial(decisions)
+    with pytest.raises(
+        SpaceError, match=f"{next(iter(decisions))}: trial 0 proposes another value .*; expected one of"
+    ):
+        SMALL.ask(made.ask())
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_parallel_asks_differ_before_they_are_answered(name: str) -> None:
     made = study(name, SMALL)
     trials = [made.ask() for _ in range(SMALL.size)]
@@ -269,10 +307,21 @@ def test_what_is_refused_is_left(name: str) -> None:
         assert np.mean(refused[50:]) < 0.4
 
 
+def test_a_number_with_too_many_values_is_refused_by_those_that_learn() -> None:
+    wide = Space(Net(choose("a", "b"), integer(1, 40_000)))
+    assert wide.ask(study("evolution", wide).ask())
+    with pytest.raises(SpaceError, match=r"layers: 40,000 options; expected at most 4,096 by this sampler") as refused:
+        sampler("surrogate", wide)
+    assert "integer(low, high, step)" in str(refused.value)
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_a_space_with_a_single_architecture(name: str) -> None:
     space = Space(Net(choose("a")))
-    assert space.ask(study(name, space).ask()).decisions == {}
+    made = study(name, space)
+    assert space.ask(made.ask()).decisions == {}
+    with pytest.raises(SamplerError, match="the space is exhausted: all of its 1 architectures were proposed"):
+        made.ask()
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -280,6 +329,40 @@ def test_another_spaces_question_is_refused(name: str) -> None:
     trial = study(name).ask()
     with pytest.raises(SpaceError, match="other: the sampler's space has no such decision in trial 0"):
         trial.suggest_categorical("other", (1, 2))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_trial_of_another_sampler_is_refused(name: str) -> None:
+    made = optuna.create_study()
+    trial = made.ask()
+    made.sampler = sampler(name, SPACE)
+    with pytest.raises(SamplerError, match="trial 0: this sampler made no proposal for it"):
+        SPACE.ask(trial)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_survives_odd_seeds_and_infinite_violations(name: str) -> None:
+    made = study(name, seed=-3)
+    for i in range(40):
+        trial = made.ask()
+        architecture = SPACE.ask(trial)
+        if i % 2:
+            trial.set_constraint("latency_ms<=1", math.inf)
+        made.tell(trial, judge(architecture))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_goes_with_a_pruner_that_shows_it_a_part_of_the_study(name: str) -> None:
+    pruner = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=9)
+    made = optuna.create_study(sampler=sampler(name, SPACE), pruner=pruner)
+    asked: list[Architecture] = []
+    trials = [made.ask() for _ in range(3)]
+    for _ in range(40):
+        trials.append(made.ask())
+        trial = trials.pop(0)
+        asked.append(SPACE.ask(trial))
+        made.tell(trial, judge(asked[-1])[1])
+    assert len(set(asked)) > 30
 
 
 @pytest.mark.slow

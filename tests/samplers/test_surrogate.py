@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import TrialState
 
 from nas import Architecture, Space, choose, sampler
-from nas.errors import BlockError
+from nas.errors import BlockError, SamplerError
 from nas.samplers.gain import Gain, Predictions, Predictors, Scale
 from nas.samplers.gaussian import Gaussian, Inputs, Kernel
 from nas.samplers.surrogate import sought
@@ -75,6 +75,51 @@ def test_trials_that_cannot_be_counted_are_left_out_of_what_is_learnt(countable:
         assert SPACE.ask(study.ask()).network["kind"] != "c"
 
 
+def test_cheap_metrics_that_are_no_numbers_cannot_be_counted() -> None:
+    def odd(architecture: Architecture) -> dict[str, float]:
+        return {"params": {"a": 1.0, "b": float("nan"), "c": float("inf")}[architecture.network["kind"]]}
+
+    study = optuna.create_study(sampler=sampler("surrogate", SPACE, cheap=odd))
+    for _ in range(20):
+        trial = study.ask()
+        assert SPACE.ask(trial).network["kind"] == "a"
+        study.tell(trial, float(trial.number))
+
+
+def test_cheap_metrics_are_the_same_for_all() -> None:
+    def changing(architecture: Architecture) -> dict[str, float]:
+        return {"params" if architecture.network["width"] > 2 else "macs": 1.0}
+
+    study = optuna.create_study(sampler=sampler("surrogate", SPACE, cheap=changing))
+    with pytest.raises(SamplerError, match="cheap: .*; expected the same metrics of all"):
+        for _ in range(30):
+            trial = study.ask()
+            SPACE.ask(trial)
+            study.tell(trial, 1.0)
+
+
+@pytest.mark.filterwarnings("ignore:.*set_metric_names")
+@pytest.mark.parametrize("is_named", [False, True])
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_a_cheap_objective_is_known_in_its_direction(direction: str, is_named: bool) -> None:
+    space = Space({f"d{i}": choose(0, 1, 2, 3) for i in range(6)})
+    sign = 1.0 if direction == "maximize" else -1.0
+
+    def gain(architecture: Architecture) -> dict[str, float]:
+        return {"params": sign * sum(architecture.network.values())}
+
+    study = optuna.create_study(directions=["minimize", direction], sampler=sampler("surrogate", space, cheap=gain))
+    if is_named:
+        study.set_metric_names(["loss", "params"])
+    found: list[int] = []
+    for i in range(40):
+        trial = study.ask()
+        architecture = space.ask(trial)
+        found.append(sum(architecture.network.values()))
+        study.tell(trial, (i * 37 % 100 / 100, gain(architecture)["params"]))
+    assert np.mean(found[15:]) > 10  # 9 is the mean of the space
+
+
 def test_where_all_break_a_limit_some_with_values_and_some_without_it_goes_on() -> None:
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler("surrogate", SPACE))
     for i in range(30):
@@ -92,7 +137,7 @@ def test_one_trial_in_four_seeks_one_predicted_objective_alone() -> None:
     scale = Scale(np.array([[1.0], [2.0], [4.0]]))
     kernel = Kernel(np.ones(3), 1.0, (0.4, 0.4, 0.2), 1e-3)
     predicted = {k: Gaussian(inputs, np.array([0.0, 1.0, 2.0]), [kernel]) for k in (0, 2)}
-    predictors = Predictors({}, predicted, {1: 0}, scale, [], None, np.ones(3))
+    predictors = Predictors({}, predicted, {1: (0, 1.0)}, scale, [], None, np.ones(3))
     assert [sought(number, predictors) for number in range(9)] == [(0,), (), (), (), (2,), (), (), (), (0,)]
 
 
