@@ -16,7 +16,7 @@ from nas.samplers.improvement import boxes, expected_improvement
 
 Array = NDArray[np.float64]
 
-_LARGEST_FRONT = 40
+_LARGEST_FRONT, _LARGEST_WITH_FOUR = 40, 12
 _BOLDNESS = 3.0
 
 
@@ -152,8 +152,9 @@ class Gain:
         self._columns = list(objectives or range(front.shape[1]))
         front = front[:, self._columns]
         front = front[pareto.front(front)]
-        if front.shape[1] > 2 and len(front) > _LARGEST_FRONT:
-            spread = np.linspace(0, len(front) - 1, _LARGEST_FRONT).astype(int)
+        most = _LARGEST_FRONT if front.shape[1] == 3 else _LARGEST_WITH_FOUR
+        if front.shape[1] > 2 and len(front) > most:
+            spread = np.linspace(0, len(front) - 1, most).astype(int)
             front = front[np.argsort(front[:, 0], kind="stable")[spread]]
         self._boxes = boxes(front, reference[self._columns])
         self._boldness = _BOLDNESS if len(self._columns) == 1 else 1.0
