@@ -57,8 +57,8 @@ def measure(out: Path, chosen: list[str] | None = None) -> None:
 Median (mean) in ms of {ASKS} proposals, each told before the next, after so many trials of two objectives on a \
 conditional space with about 38 active decisions; in brackets the first one, which reads the whole study. Optuna's \
 record of 38 answers is in all of them; it is nearly all of `random`. "over" is what took more than {CAP_S} s to fill \
-and ask. `adversarial` plays a round of about 250 ms after every ten trials, or a 64th of all where \
-that is more.
+and ask. `adversarial` plays a round, its longest proposal, after every ten trials, or a 64th of \
+all where that is more.
 
 | | {head} |
 |---|---|---|---|

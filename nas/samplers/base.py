@@ -343,10 +343,12 @@ def unseen(space: Space, seen: Collection[str], rng: random.Random) -> Architect
             break
         if architecture.key not in seen:
             return architecture
-    is_small = space.size <= max(_WALKED, 100 * len(seen))
+    most = max(_WALKED, 100 * len(seen))
+    is_small = space.size <= most
     if refused is not None and not is_small:
         raise refused
-    left = (architecture for architecture in space.enumerate() if architecture.key not in seen)
+    walked = islice(space.enumerate(), most) if is_small or not space.constraints else ()  # they may refuse for ever
+    left = (architecture for architecture in walked if architecture.key not in seen)
     found = list(left if is_small else islice(left, _TRIES))
     if found:
         return rng.choice(found)
