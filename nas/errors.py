@@ -35,6 +35,10 @@ class SamplerError(NasError, ValueError):
     """A sampler is unknown or cannot propose."""
 
 
+class ExhaustedError(SamplerError):
+    """No architecture is left to propose."""
+
+
 class BlockError(NasError, ValueError):
     """A block cannot be built for the shapes that it was given."""
 

@@ -9,12 +9,13 @@ import optuna
 from nas.errors import SamplerError, unknown
 from nas.objective import Limit, parse_limit
 from nas.samplers.adversarial import Adversarial
-from nas.samplers.base import Cheap, History, Point, Sampler, unseen
+from nas.samplers.base import Cheap, Sampler, unseen
 from nas.samplers.cem import CrossEntropy
 from nas.samplers.evolution import Evolution
 from nas.samplers.filters import Filtered, Score
 from nas.samplers.foreign import OPTUNA, Foreign, from_hub, grouped_tpe, seeded
 from nas.samplers.grid import Grid
+from nas.samplers.history import History, Point
 from nas.samplers.local import Local
 from nas.samplers.nsga2 import NSGA2
 from nas.samplers.nsga3 import NSGA3

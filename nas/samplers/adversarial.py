@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nas.codes import Codes, Rows
-from nas.samplers.base import Fold, History, Point, Sampler, unseen
+from nas.samplers.base import Sampler, unseen
 from nas.samplers.cem import frequencies
+from nas.samplers.history import Fold, History, Point
 from nas.samplers.rows import Closed, by_number
 from nas.samplers.selection import ordered
 from nas.space import Architecture, Space

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.codes import Codes, Rows
-from nas.samplers.base import Fold, History, Point, Sampler, unseen
+from nas.samplers.base import Sampler, unseen
+from nas.samplers.history import Fold, History, Point
 from nas.samplers.rows import Closed
 from nas.samplers.selection import survivors
 from nas.space import Architecture, Space

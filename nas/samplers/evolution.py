@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import random
 
-from nas.samplers.base import History, Sampler, unseen
+from nas.samplers.base import Sampler, unseen
+from nas.samplers.history import History
 from nas.samplers.selection import bred, ordered
 from nas.space import Architecture, Space
 

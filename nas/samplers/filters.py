@@ -14,9 +14,10 @@ from dataclasses import dataclass, field, replace
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.errors import NasError, SamplerError
+from nas.errors import ExhaustedError, NasError, SamplerError
 from nas.objective import Limit
-from nas.samplers.base import Cheap, History, Sampler, unseen
+from nas.samplers.base import Cheap, Sampler, unseen
+from nas.samplers.history import History
 from nas.samplers.known import Known
 from nas.space import Architecture
 
@@ -65,7 +66,7 @@ class Filtered(Sampler):
         """Give the best of several proposals.
 
         Raises:
-            SamplerError: If the space is exhausted.
+            ExhaustedError: If no architecture is left.
         """
         drawn = _Drawn(history)
         allowed: list[Architecture] = []
@@ -73,7 +74,7 @@ class Filtered(Sampler):
         for _ in range(max(_FEWEST_TRIES, _TRIES * self.proposals)):
             try:
                 architecture = drawn.next(self.inner, random.Random(rng.getrandbits(64)))
-            except SamplerError:
+            except ExhaustedError:
                 if least is None:
                     raise
                 break
@@ -146,9 +147,7 @@ class _Drawn:
         history = replace(self.history, seen=self.seen, pending=self.pending)
         try:
             architecture = sampler.propose(history, rng)
-        except SamplerError as error:
-            if not error.message.startswith("the space is exhausted"):
-                raise
+        except ExhaustedError:
             architecture = unseen(sampler.space, self.seen, rng)
         self.seen.add(architecture.key)
         self.pending.append(architecture)

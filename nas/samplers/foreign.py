@@ -23,7 +23,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.choices import Choice
 from nas.errors import NasError, SamplerError, SpaceError
-from nas.samplers.base import History, Sampler, alone, unseen
+from nas.samplers.base import Sampler, alone, unseen
+from nas.samplers.history import History
 from nas.space import Architecture, Space
 
 Make = Callable[[int], optuna.samplers.BaseSampler]
@@ -59,7 +60,8 @@ class Foreign(Sampler):
         """Ask theirs until it proposes what is new and allowed; else take what is one decision away, or random.
 
         Raises:
-            SamplerError: If the space is exhausted, or theirs cannot propose for this study.
+            ExhaustedError: If no architecture is left.
+            SamplerError: If theirs cannot propose for this study.
         """
         theirs = self._made(rng.getrandbits(31))
         proposed: list[Architecture] = []

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import optuna
 
-from nas.errors import SamplerError
-from nas.samplers.base import History, Sampler
+from nas.errors import ExhaustedError, SamplerError
+from nas.samplers.base import Sampler
+from nas.samplers.history import History
 from nas.space import Architecture, Space
 
 _LARGEST = 100_000
@@ -40,7 +41,7 @@ class Grid(Sampler):
         """Give the first architecture that was not proposed yet.
 
         Raises:
-            SamplerError: If none is left.
+            ExhaustedError: If none is left.
         """
         if self._study is not history.study:
             self._study, self._given, self._left = history.study, [], self.space.enumerate()
@@ -51,4 +52,4 @@ class Grid(Sampler):
             self._given.append(architecture)
             if architecture.key not in history.seen:
                 return architecture
-        raise SamplerError(f"the space is exhausted: all of its {len(history.seen)} architectures were proposed.")
+        raise ExhaustedError(f"the space is exhausted: all of its {len(history.seen)} architectures were proposed.")

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from optuna.study import StudyDirection
 
 from nas.codes import Codes
-from nas.samplers.base import History, Point
 from nas.samplers.gain import NormalScores, Predictors, Scale, reference_point
 from nas.samplers.gaussian import Gaussian, Inputs, Kernel, kernels_for
+from nas.samplers.history import History, Point
 from nas.samplers.known import Known
 from nas.space import Architecture
 

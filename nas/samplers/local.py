@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from nas import codes, pareto
 from nas.codes import Codes
-from nas.samplers.base import Fold, History, Point, Sampler, unseen
+from nas.samplers.base import Sampler, unseen
+from nas.samplers.history import Fold, History, Point
 from nas.samplers.selection import ordered, survivors
 from nas.space import Architecture, Space
 

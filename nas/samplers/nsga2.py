@@ -9,7 +9,8 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from nas.samplers.base import Fold, History, Point, Sampler, unseen
+from nas.samplers.base import Sampler, unseen
+from nas.samplers.history import Fold, History, Point
 from nas.samplers.selection import bred, survivors, tournament
 from nas.space import Architecture, Space
 

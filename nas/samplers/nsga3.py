@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas import pareto
-from nas.samplers.base import Point
+from nas.samplers.history import Point
 from nas.samplers.nsga2 import NSGA2
 from nas.samplers.selection import ordered
 

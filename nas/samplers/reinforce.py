@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from nas.codes import Codes
 from nas.errors import SamplerError, unknown
-from nas.samplers.base import Fold, History, Point, Sampler
+from nas.samplers.base import Sampler
+from nas.samplers.history import Fold, History, Point
 from nas.samplers.rewards import Chebyshev, Reward, Weighted
 from nas.samplers.rows import Closed, by_number
 from nas.space import Architecture, Space

@@ -10,7 +10,8 @@ import numpy as np
 
 from nas.codes import Codes, Rows
 from nas.errors import SpaceError
-from nas.samplers.base import History, Point, unseen
+from nas.samplers.base import unseen
+from nas.samplers.history import History, Point
 from nas.space import Architecture, Space
 
 _TRIES = 4
@@ -53,7 +54,7 @@ class Closed:
             rng: Seeds the draws.
 
         Raises:
-            SamplerError: If the space is exhausted.
+            ExhaustedError: If no architecture is left.
         """
         generator = np.random.default_rng(rng.getrandbits(64))
         rows = np.zeros((0, len(self._codes.sizes)), np.int16)

@@ -12,7 +12,8 @@ import numpy as np
 
 from nas import pareto
 from nas.errors import SpaceError
-from nas.samplers.base import History, Point, unseen
+from nas.samplers.base import unseen
+from nas.samplers.history import History, Point
 from nas.space import Architecture, Space
 
 _TRIES = 50
@@ -60,7 +61,7 @@ def bred(space: Space, history: History, breed: Callable[[], Architecture], rng:
     """Breed until an offspring is unseen; draw at random where that does not happen.
 
     Raises:
-        SamplerError: If the space is exhausted.
+        ExhaustedError: If no architecture is left.
     """
     for _ in range(_TRIES):
         try:

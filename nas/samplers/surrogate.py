@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from nas.codes import Codes, Rows
 from nas.objective import Limit
-from nas.samplers.base import Cheap, Fold, History, Point, Sampler, unseen
+from nas.samplers.base import Cheap, Sampler, unseen
 from nas.samplers.gain import Gain, Predictions, Predictors
+from nas.samplers.history import Fold, History, Point
 from nas.samplers.known import Known
 from nas.samplers.learner import Learner
 from nas.samplers.rows import Closed

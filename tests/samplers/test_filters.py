@@ -11,7 +11,7 @@ import optuna
 import pytest
 
 from nas import Architecture, Space, choose, integer, repeat, sampler
-from nas.errors import ObjectiveError, SamplerError, TrainingError
+from nas.errors import ExhaustedError, ObjectiveError, SamplerError, TrainingError
 from nas.objective import parse_limit
 from nas.samplers import SAMPLERS, Filtered, Random
 from nas.samplers.surrogate import Surrogate
@@ -69,7 +69,7 @@ def screened(name: str, space: Space, seed: int = 0) -> optuna.Study:
 def test_never_repeats_until_the_space_is_exhausted(name: str) -> None:
     made = screened(name, SMALL)
     assert len(set(run(made, 12, SMALL))) == 12
-    with pytest.raises(SamplerError, match="the space is exhausted"):
+    with pytest.raises(ExhaustedError, match="the space is exhausted"):
         made.ask()
 
 

@@ -15,7 +15,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial
 
 from nas import Architecture, Space, choose, integer, repeat, sampler
-from nas.errors import SamplerError
+from nas.errors import ExhaustedError, SamplerError
 from nas.samplers import Foreign
 from nas.samplers.foreign import OPTUNA
 
@@ -66,7 +66,7 @@ def study(name: str, space: Space, seed: int = 0) -> optuna.Study:
 def test_never_repeats_until_the_space_is_exhausted(name: str) -> None:
     made = study(name, SMALL)
     assert len(set(run(made, 12, SMALL))) == SMALL.size == 12
-    with pytest.raises(SamplerError, match="the space is exhausted: all of its 12 architectures were proposed"):
+    with pytest.raises(ExhaustedError, match="the space is exhausted: all of its 12 architectures were proposed"):
         made.ask()
 
 
@@ -169,6 +169,9 @@ def test_errors_say_who_cannot_what() -> None:
     with pytest.raises(SamplerError, match=r"kind: Astray proposes none of \['a', 'b', 'c'\]"):
         optuna.create_study(sampler=Foreign(SMALL, Astray)).ask()
     several = optuna.create_study(directions=["minimize"] * 2, sampler=sampler("optuna:CmaEsSampler", SMALL))
+    with pytest.raises(SamplerError, match="CmaEsSampler: cannot propose: .*multi-objective"):
+        several.ask()
+    several.enqueue_trial({"kind": "a"})
     with pytest.raises(SamplerError, match="CmaEsSampler: cannot propose: .*multi-objective"):
         several.ask()
 

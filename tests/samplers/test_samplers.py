@@ -17,10 +17,11 @@ from optuna.trial import TrialState
 from threadpoolctl import threadpool_info
 
 from nas import Architecture, Space, choose, integer, load_space, repeat, sampler
-from nas.errors import SamplerError, SpaceError
+from nas.errors import ExhaustedError, SamplerError, SpaceError
 from nas.pareto import hypervolume
 from nas.samplers import SAMPLERS
-from nas.samplers.base import History, Sampler
+from nas.samplers.base import Sampler
+from nas.samplers.history import History
 
 OURS = list(SAMPLERS)
 ALL = [*OURS, "tpe", "optuna:NSGAIISampler"]
@@ -156,7 +157,7 @@ def test_never_repeats_until_the_space_is_exhausted(name: str) -> None:
     made = study(name, SMALL)
     asked = run(made, SMALL.size, SMALL)
     assert len(set(asked)) == SMALL.size == 12
-    with pytest.raises(SamplerError, match="the space is exhausted: all of its 12 architectures were proposed"):
+    with pytest.raises(ExhaustedError, match="the space is exhausted: all of its 12 architectures were proposed"):
         made.ask()
 
 
@@ -196,7 +197,7 @@ def test_finds_the_few_that_a_constraint_allows(name: str) -> None:
     space = Space(Net(tuple(choose(0, 1, 2) for _ in range(8))), {"rare": lambda net: sum(net.kind) < 2})
     made = study(name, space)
     assert len(set(run(made, 9, space))) == 9
-    with pytest.raises(SamplerError, match="the space is exhausted: all of its 9 architectures were proposed"):
+    with pytest.raises(ExhaustedError, match="the space is exhausted: all of its 9 architectures were proposed"):
         made.ask()
 
 
@@ -320,7 +321,7 @@ def test_a_space_with_a_single_architecture(name: str) -> None:
     space = Space(Net(choose("a")))
     made = study(name, space)
     assert space.ask(made.ask()).decisions == {}
-    with pytest.raises(SamplerError, match="the space is exhausted: all of its 1 architectures were proposed"):
+    with pytest.raises(ExhaustedError, match="the space is exhausted: all of its 1 architectures were proposed"):
         made.ask()
 
 
