@@ -19,6 +19,8 @@ from sampler_peers import PEERS
 ROOT = Path(__file__).resolve().parent.parent
 HALF = 200
 """Evaluations at which ours are held against the peers with as many more as they need."""
+ROUNDED = 1e-5
+"""What the curves are rounded to."""
 
 Results = Mapping[str, Sequence[Mapping[str, Any]]]
 """Sampler → what was kept of each seed."""
@@ -136,7 +138,7 @@ def _section(
 |---|{"---|" * len(columns)}
 {chr(10).join(rows)}
 {missing}
-{_halves(curves, evaluations)}
+{_halves(problem, curves, evaluations)}
 ![{problem.name}]({problem.name}.png)
 """
 
@@ -146,13 +148,13 @@ def _cell(curve: NDArray[np.float64], k: int, everyone: Sequence[NDArray[np.floa
         return "-"
     best = max((c for c in everyone if c.shape[1] >= k), key=lambda c: float(c[:, k - 1].mean()))
     mean, error = float(curve[:, k - 1].mean()), float(_error(curve)[k - 1])
-    text = f"{mean:.2f} ± {error:.2f}"
+    text = f"{mean:.2f} ± {error:.2f}" if len(curve) > 1 else f"{mean:.2f}"
     margin = np.hypot(error, float(_error(best)[k - 1]))
     return f"**{text}**" if mean >= float(best[:, k - 1].mean()) - margin else text
 
 
-def _halves(curves: Mapping[str, NDArray[np.float64]], evaluations: int) -> str:
-    """How many evaluations the best peer needs for what our best reaches at 200."""
+def _halves(problem: tables.Problem, curves: Mapping[str, NDArray[np.float64]], evaluations: int) -> str:
+    """How many evaluations the best peer needs for what our best reaches at 200; no more than the best possible."""
     at = min(HALF, evaluations)
     means = {name: c.mean(axis=0) for name, c in curves.items()}
     mine = {name: float(m[at - 1]) for name, m in means.items() if name not in PEERS and len(m) >= at}
@@ -160,10 +162,11 @@ def _halves(curves: Mapping[str, NDArray[np.float64]], evaluations: int) -> str:
     if not mine or not theirs:
         return ""
     ours = max(mine, key=lambda name: mine[name])
-    reached = {name: n for name, m in theirs.items() if (n := needed(m, mine[ours])) is not None}
+    goal = min(mine[ours], problem.top) - ROUNDED
+    reached = {name: n for name, m in theirs.items() if (n := needed(m, goal)) is not None}
     if reached:
         peer = min(reached, key=lambda name: reached[name])
-        told = f"the first peer to reach it is `{peer}` after {reached[peer]}"
+        told = f"the first peer to reach it is `{peer}` after {reached[peer]} ({len(curves[peer])} seeds)"
     else:
         told = f"no peer reaches it within {max(len(m) for m in theirs.values())}"
     return f"After {at} evaluations our best, `{ours}`, is at {mine[ours]:.2f}; {told}.\n"
@@ -185,7 +188,7 @@ def _caps(entry: Any) -> str:
     if entry.nested_seeds < entry.seeds:
         caps.append(f"{entry.nested_seeds or 'no'} seeds on the nested problems")
     if entry.proposals < 10:
-        caps.append(f"{entry.proposals} proposals for each evaluation")
+        caps.append(f"{entry.proposals} proposal{'s' if entry.proposals > 1 else ''} for each evaluation")
     return f"; for its time at most {', '.join(caps)}" if caps else ""
 
 
