@@ -6,7 +6,7 @@ risk-seeking policy gradients do (Petersen et al., 2021). Trials that break a li
 how much they break it, and those without a result last.
 
 For several objectives one policy covers the whole front: each trial has preferences, a weight vector that follows from
-its number, which the policy is given and by which its Chebyshev distance to the best values is weighted.
+its number, which the policy is given and by which its Chebyshev distance to the best, in ranks, is weighted.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ class Reinforce(Sampler):
             rows = rows[[i for i, _ in lessons]]
             wanted = np.array([self.preferences(points[i].number, size, k) for i, k in lessons])
             at = [len(recent) - len(points) + i for i, _ in lessons]
-            drawn = [advantages(recent, self._chebyshev(recent, w))[i] for i, w in zip(at, wanted, strict=True)]
+            drawn = [advantages(recent, Chebyshev(w.tolist()))[i] for i, w in zip(at, wanted, strict=True)]
         else:
             drawn = advantages(recent, self.reward or Weighted())[-len(points) :]
         gains = np.array(drawn, np.float32)
@@ -175,12 +175,6 @@ class Reinforce(Sampler):
         else:
             weights = reinforced(controller, learned.weights, batch, gains, self.learning_rate, self.entropy)
         return _Learned(weights, recent)
-
-    def _chebyshev(self, recent: Sequence[Point], wanted: Array) -> Reward:
-        """The reward by preferences; objectives are relative to their ranges among the last trials."""
-        values = [point.values for point in recent if point.values and not point.violation]
-        low, high = (list(map(bound, zip(*values, strict=True))) for bound in (min, max))
-        return Chebyshev(wanted.tolist(), low, high)
 
 
 def _given(wanted: Array | Sequence[Sequence[float]]) -> NDArray[np.float32]:

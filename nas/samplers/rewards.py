@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 Array = NDArray[np.float64]
 
@@ -96,22 +97,20 @@ class Absolute:
 class Chebyshev:
     """The negated augmented Chebyshev distance to the best of each objective (Steuer & Choo, 1983).
 
-    Every point of a front, convex or not, is the best for some weights.
+    Every point of a front, convex or not, is the best for some weights. How far a point is from the best of an
+    objective is the share of points that are better in it: of ranges, a few very bad points would leave most weights
+    to the same few good ones.
 
     Attributes:
         weights: `m` of them, not negative.
-        low: `m` values that count as 0.
-        high: `m` values that count as 1; an objective without a range counts as met.
         share: Of the sum beside the maximum; it tells points apart that are as bad in their worst objective.
     """
 
     weights: Sequence[float]
-    low: Sequence[float]
-    high: Sequence[float]
     share: float = 0.05
 
     def __call__(self, values: Array) -> Array:
         """Rewards `(n,)` of values `(n, m)`."""
-        low, spread = np.array(self.low), np.array(self.high) - np.array(self.low)
-        distances = np.array(self.weights) * (values - low) / np.where(spread > 0, spread, np.inf)
+        better = (rankdata(values, "min", axis=0) - 1.0) / max(1, len(values) - 1)
+        distances = np.array(self.weights) * better
         return -distances.max(axis=1) - self.share * distances.sum(axis=1)

@@ -34,16 +34,22 @@ def test_absolute_is_best_on_the_target() -> None:
 
 def test_chebyshev_finds_each_point_of_a_concave_front() -> None:
     front = np.array([(0.0, 1.0), (0.6, 0.6), (1.0, 0.0)])
-    best = [int(Chebyshev((w, 1 - w), (0.0, 0.0), (1.0, 1.0))(front).argmax()) for w in (0.95, 0.5, 0.05)]
+    best = [int(Chebyshev((w, 1 - w))(front).argmax()) for w in (0.95, 0.5, 0.05)]
     assert best == [0, 1, 2]
 
 
 def test_chebyshev_takes_an_objective_without_a_range_as_met() -> None:
-    rewards = Chebyshev((0.5, 0.5), (0.0, 3.0), (2.0, 3.0))(np.array([(0.0, 3.0), (1.0, 3.0)]))
-    assert rewards[0] == 0.0
-    assert rewards[1] == pytest.approx(-0.2625)
+    rewards = Chebyshev((0.5, 0.5))(np.array([(0.0, 3.0), (1.0, 3.0), (2.0, 3.0)]))
+    assert rewards == pytest.approx([0.0, -0.2625, -0.525])
+    assert Chebyshev((0.5, 0.5))(np.array([(1.0, 3.0)])) == pytest.approx([0.0])
 
 
 def test_chebyshev_prefers_what_dominates() -> None:
-    first, second = Chebyshev((0.9, 0.1), (0.0, 0.0), (1.0, 1.0))(np.array([(0.5, 0.1), (0.5, 0.2)]))
+    first, second = Chebyshev((0.9, 0.1))(np.array([(0.5, 0.1), (0.5, 0.2)]))
     assert first > second
+
+
+def test_chebyshev_is_not_moved_by_how_bad_the_worst_is() -> None:
+    front = [(0.0, 2.0), (1.0, 1.0), (2.0, 0.0)]
+    mild, awful = (Chebyshev((0.7, 0.3))(np.array([*front, (worst, 3.0)])) for worst in (3.0, 1e9))
+    assert mild == pytest.approx(awful)
