@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import rankdata
 
 from nas import pareto
-from nas.samplers.gaussian import Gaussian, Inputs
+from nas.samplers.gaussian import Foreseen, Gaussian, Inputs
 from nas.samplers.improvement import boxes, expected_improvement
 
 Array = NDArray[np.float64]
@@ -79,6 +79,21 @@ class Predictions:
 
 
 @dataclass(frozen=True)
+class Foresight:
+    """Candidates that the predictors have looked at.
+
+    Attributes:
+        means: `(n, m)`, of the objectives that are known; 0 for the others.
+        chances: `(n,)` probabilities of meeting the limits.
+        foreseen: Objective → the candidates as its predictor sees them.
+    """
+
+    means: Array
+    chances: Array
+    foreseen: Mapping[int, Foreseen]
+
+
+@dataclass(frozen=True)
 class Predictors:
     """What was learnt of the metrics.
 
@@ -114,24 +129,33 @@ class Predictors:
         ]
         return np.stack(columns, axis=1)
 
-    def predict(self, decisions: Array, known: Array) -> Predictions:
-        """Predict the objectives from `(n, p)` decisions and `(n, q)` known metrics."""
-        inputs = Inputs(decisions, self.scale(known))
-        means, spreads = np.zeros((2, len(decisions), len(self.reference)))
+    def inputs(self, decisions: Array, known: Array) -> Inputs:
+        """Points from `(n, p)` decisions and `(n, q)` known metrics."""
+        return Inputs(decisions, self.scale(known))
+
+    def foresee(self, decisions: Array, known: Array) -> Foresight:
+        """Look at candidates once, to predict their objectives again and again.
+
+        Args:
+            decisions: `(n, p)`.
+            known: `(n, q)` metrics.
+        """
+        inputs = self.inputs(decisions, known)
+        means = np.zeros((len(decisions), len(self.reference)))
         for objective, (column, sign) in self.cheap.items():
             means[:, objective] = sign * known[:, column]
-        for objective, gaussian in self.predicted.items():
-            means[:, objective], spreads[:, objective] = gaussian.predict(inputs)
-        if self.feasible is None:
-            return Predictions(means, spreads, np.ones(len(decisions)))
-        mean, spread = self.feasible.predict(inputs)
-        return Predictions(means, spreads, ndtr(mean / spread))
+        chances = np.ones(len(decisions))
+        if self.feasible is not None:
+            mean, spread = self.feasible.predict(self.feasible.foresee(inputs))
+            chances = ndtr(mean / spread)
+        return Foresight(means, chances, {k: gaussian.foresee(inputs) for k, gaussian in self.predicted.items()})
 
-    def awaiting(self, decisions: Array, known: Array, expected: Array) -> Predictors:
-        """The predictors if candidates had given what is expected of them, `(n, m)`."""
-        inputs = Inputs(decisions, self.scale(known))
-        joined = {k: gaussian.joined(inputs, expected[:, k]) for k, gaussian in self.predicted.items()}
-        return replace(self, predicted=joined)
+    def predict(self, foresight: Foresight, awaited: Inputs | None = None) -> Predictions:
+        """Predict the objectives of candidates, more certain near others that are awaited."""
+        means, spreads = foresight.means.copy(), np.zeros_like(foresight.means)
+        for objective, foreseen in foresight.foreseen.items():
+            means[:, objective], spreads[:, objective] = self.predicted[objective].predict(foreseen, awaited)
+        return Predictions(means, spreads, foresight.chances)
 
 
 class Gain:

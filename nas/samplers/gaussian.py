@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cho_solve, cholesky
+from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 
 Array = NDArray[np.float64]
@@ -40,10 +40,6 @@ class Inputs:
 
     def __len__(self) -> int:
         return len(self.decisions)
-
-    def joined(self, others: Inputs) -> Inputs:
-        """These and others."""
-        return Inputs(np.concatenate([self.decisions, others.decisions]), np.concatenate([self.known, others.known]))
 
 
 @dataclass(frozen=True)
@@ -93,6 +89,34 @@ class _Member:
     calibration: float
 
 
+@dataclass(frozen=True)
+class _Glance:
+    """What a member makes of `k` points.
+
+    Attributes:
+        centre: `(k,)` their values.
+        explained: `(k,)` variances that what is known explains.
+        weights: `(k, n)` of each value that is known.
+    """
+
+    centre: Array
+    explained: Array
+    weights: Array
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """Points that an ensemble has looked at.
+
+    Attributes:
+        inputs: `k` points.
+        glances: What each member makes of them.
+    """
+
+    inputs: Inputs
+    glances: Sequence[_Glance]
+
+
 class Gaussian:
     """The predictions of an ensemble, given points and values.
 
@@ -103,14 +127,10 @@ class Gaussian:
     """
 
     def __init__(self, inputs: Inputs, values: Array, kernels: Sequence[Kernel]) -> None:
-        self._inputs, self._values, self._kernels = inputs, values, kernels
+        self._inputs = inputs
         self._mean, self._spread = float(values.mean()), float(values.std()) or 1.0
         standard = (values - self._mean) / self._spread
         self._members = [_member(kernel, inputs, standard) for kernel in kernels]
-
-    def joined(self, inputs: Inputs, values: Array) -> Gaussian:
-        """The predictions given more points and values."""
-        return Gaussian(self._inputs.joined(inputs), np.concatenate([self._values, values]), self._kernels)
 
     def means(self, inputs: Inputs) -> Array:
         """Predict `(k,)` values without their uncertainty."""
@@ -119,18 +139,43 @@ class Gaussian:
             total += member.kernel.weight * (member.kernel.likeness(inputs, self._inputs) @ member.solved)
         return self._mean + self._spread * total
 
-    def predict(self, inputs: Inputs) -> tuple[Array, Array]:
-        """Predict `(k,)` values and the standard deviations of what would be measured."""
-        mean, square = np.zeros(len(inputs)), np.zeros(len(inputs))
-        for member in self._members:
+    def foresee(self, inputs: Inputs) -> Foreseen:
+        """Look at `k` points once, to predict them again and again."""
+        return Foreseen(inputs, [self._glance(member, inputs) for member in self._members])
+
+    def predict(self, foreseen: Foreseen, awaited: Inputs | None = None) -> tuple[Array, Array]:
+        """Predict `(k,)` values and the standard deviations of what would be measured.
+
+        Args:
+            foreseen: The points.
+            awaited: `(m,)` points whose values will be known. They are taken to be what is predicted of them, which
+                moves no other prediction and makes those nearby more certain (the kriging believer of Ginsbourger et
+                al., 2010).
+        """
+        mean, square = np.zeros(len(foreseen.inputs)), np.zeros(len(foreseen.inputs))
+        for member, glance in zip(self._members, foreseen.glances, strict=True):
             kernel = member.kernel
-            like = kernel.likeness(inputs, self._inputs)
-            centre = like @ member.solved
-            explained = np.einsum("ij,ij->i", like @ member.inverse, like)
+            explained = glance.explained
+            if awaited is not None:
+                explained = explained + self._told_by(awaited, member, foreseen.inputs, glance)
             variance = np.maximum(sum(kernel.mix) - explained, 0.0) + kernel.noise
-            mean += kernel.weight * centre
-            square += kernel.weight * (variance * member.calibration + centre**2)
+            mean += kernel.weight * glance.centre
+            square += kernel.weight * (variance * member.calibration + glance.centre**2)
         return self._mean + self._spread * mean, self._spread * np.sqrt(np.maximum(square - mean**2, 1e-12))
+
+    def _glance(self, member: _Member, inputs: Inputs) -> _Glance:
+        like = member.kernel.likeness(inputs, self._inputs)
+        weights = like @ member.inverse
+        return _Glance(like @ member.solved, np.einsum("ij,ij->i", weights, like), weights)
+
+    def _told_by(self, awaited: Inputs, member: _Member, inputs: Inputs, glance: _Glance) -> Array:
+        """How much variance of points `m` awaited ones explain beyond what is known."""
+        kernel = member.kernel
+        like = kernel.likeness(awaited, self._inputs)
+        among = kernel.likeness(awaited, awaited) - like @ member.inverse @ like.T
+        covariance = kernel.likeness(awaited, inputs) - like @ glance.weights.T
+        factor = cholesky(among + np.eye(len(awaited)) * (kernel.noise + _JITTER), lower=True)
+        return (solve_triangular(factor, covariance, lower=True) ** 2).sum(axis=0)
 
 
 def kernels_for(inputs: Inputs, values: Array, columns: NDArray[np.int64]) -> list[Kernel]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from nas.codes import Codes, Rows
 from nas.objective import Limit
 from nas.samplers.base import Cheap, Sampler, unseen
-from nas.samplers.gain import Gain, Predictions, Predictors
+from nas.samplers.gain import Foresight, Gain, Predictions, Predictors
 from nas.samplers.history import Fold, History, Point
 from nas.samplers.known import Known
 from nas.samplers.learner import Learner
@@ -48,16 +48,14 @@ class _Learnt:
         state: What it was learnt from.
         predictors: Of the metrics.
         candidates: `(n, d)`.
-        points: `(n, p)`.
-        guesses: `(n, q)` the cheap metrics that they are taken to have.
-        expected: Of them.
+        foresight: Of them, with the cheap metrics that they are taken to have.
+        expected: Of them where nothing is awaited.
     """
 
     state: _Seen
     predictors: Predictors
     candidates: Rows
-    points: Array
-    guesses: Array
+    foresight: Foresight
     expected: Predictions
 
 
@@ -110,12 +108,12 @@ class Surrogate(Sampler):
         valued = [point for point in elite if point.values] or told
         best = [point for point in valued if not point.violation] or valued
         front = predictors.scored(np.array([point.values for point in best]))
-        if awaited := [a for a in history.pending[-_AWAITED:] if self._known.metrics(a) is not None]:
-            points, known = self._learner.points(awaited), self._known.table(awaited, names)
-            means = predictors.predict(points, known).means
-            front = np.concatenate([front, means])
-            predictors = predictors.awaiting(points, known, means)
-            expected = predictors.predict(learnt.points, learnt.guesses)
+        awaited = None
+        if flying := [a for a in history.pending[-_AWAITED:] if self._known.metrics(a) is not None]:
+            points, known = self._learner.points(flying), self._known.table(flying, names)
+            front = np.concatenate([front, predictors.predict(predictors.foresee(points, known)).means])
+            awaited = predictors.inputs(points, known)
+            expected = predictors.predict(learnt.foresight, awaited)
         gain = Gain(predictors.reference, front, sought(history.number, predictors))
         best_first = learnt.candidates[np.argsort(-gain(expected), kind="stable")]
         finalists = self._finalists(best_first, len(told), history)
@@ -123,7 +121,8 @@ class Surrogate(Sampler):
             return self._begin(history, rng)
         if self.cheap is None:
             return finalists[0]
-        gains = gain(predictors.predict(self._learner.points(finalists), self._known.table(finalists, names)))
+        foresight = predictors.foresee(self._learner.points(finalists), self._known.table(finalists, names))
+        gains = gain(predictors.predict(foresight, awaited))
         return finalists[int(np.argmax(gains))]
 
     def _begin(self, history: History, rng: random.Random) -> Architecture:
@@ -198,8 +197,8 @@ class Surrogate(Sampler):
             chances = np.random.default_rng([self.seed % 2**64, count, state[2]])
             rows = self._candidates(best[:_PARENTS], _CANDIDATES * min(step, _MOST_POOLS), chances)
             points = self._codes.points(rows)
-            guesses = predictors.guess(points)
-            self._learnt = _Learnt(state, predictors, rows, points, guesses, predictors.predict(points, guesses))
+            foresight = predictors.foresee(points, predictors.guess(points))
+            self._learnt = _Learnt(state, predictors, rows, foresight, predictors.predict(foresight))
         return self._learnt
 
     def _rows(self, points: Sequence[Point]) -> Rows:

@@ -35,7 +35,7 @@ def test_predicts_what_it_has_not_seen() -> None:
     inputs, values = drawn(80, 0)
     others, truth = drawn(200, 1)
     gaussian = Gaussian(inputs, values, kernels_for(inputs, values, CODES.coordinates))
-    means, spreads = gaussian.predict(others)
+    means, spreads = gaussian.predict(gaussian.foresee(others))
     assert spearmanr(means, truth)[0] > 0.97
     assert gaussian.means(others) == pytest.approx(means)
     assert 0.85 < np.mean(np.abs(truth - means) < 1.96 * spreads) <= 1.0
@@ -52,18 +52,28 @@ def test_weights_of_the_ensemble_sum_to_one_and_equal_values_do_no_harm() -> Non
     inputs, values = drawn(30, 3)
     assert sum(kernel.weight for kernel in kernels_for(inputs, values, CODES.coordinates)) == pytest.approx(1.0)
     same = np.full(30, 2.5)
-    means, spreads = Gaussian(inputs, same, kernels_for(inputs, same, CODES.coordinates)).predict(inputs)
+    gaussian = Gaussian(inputs, same, kernels_for(inputs, same, CODES.coordinates))
+    means, spreads = gaussian.predict(gaussian.foresee(inputs))
     assert means == pytest.approx(same)
     assert np.isfinite(spreads).all()
 
 
-def test_points_that_are_joined_are_as_if_they_had_been_there() -> None:
+def test_points_that_are_awaited_are_as_if_they_had_given_what_is_predicted_of_them() -> None:
     inputs, values = drawn(30, 4)
-    more, others = drawn(5, 5)
-    kernels = [Kernel(np.full(inputs.decisions.shape[1], 0.2), 2.0, (1.0, 1.0, 0.0), 0.01)]
-    joined = Gaussian(inputs, values, kernels).joined(more, others)
-    whole = Gaussian(inputs.joined(more), np.concatenate([values, others]), kernels)
-    assert joined.means(inputs) == pytest.approx(whole.means(inputs))
+    awaited, _ = drawn(5, 5)
+    others, _ = drawn(20, 6)
+    kernels = [Kernel(np.full(inputs.decisions.shape[1], 0.2), 2.0, (0.4, 0.4, 0.2), 0.01)]
+    gaussian = Gaussian(inputs, values, kernels)
+    both = Inputs(np.concatenate([inputs.decisions, awaited.decisions]), np.concatenate([inputs.known, awaited.known]))
+    told = Gaussian(both, np.concatenate([values, gaussian.means(awaited)]), kernels)
+    means, spreads = gaussian.predict(gaussian.foresee(others), awaited)
+    after, certain = told.predict(told.foresee(others))
+    assert means == pytest.approx(after, abs=1e-3)
+    before = gaussian.predict(gaussian.foresee(others))[1]
+    assert (spreads < before).all()
+    # Scale and calibration were made anew: one factor for all.
+    ratio = certain / spreads
+    assert ratio == pytest.approx(np.full(20, ratio.mean()), rel=1e-3)
 
 
 def test_scores_are_ranks_and_go_beyond_the_best() -> None:
