@@ -76,14 +76,17 @@ class Local(Sampler):
 
     def _neighbour(self, best: Sequence[Point], history: History, rng: random.Random) -> Architecture | None:
         """An unseen neighbour of one of these points, or None if all were tried."""
+        flying = {architecture.key for architecture in history.pending}
         for point in rng.sample(best, len(best)):
             if point.number in self._exhausted:
                 continue
             fixed = random.Random(f"{self.seed}/{point.architecture.key}")
+            is_told = True
             for neighbour in self.space.neighbours(point.architecture, fixed):
                 if neighbour.key not in history.seen:
                     return neighbour
-            if not history.pending:
+                is_told = is_told and neighbour.key not in flying
+            if is_told:
                 self._exhausted.add(point.number)
         return None
 
