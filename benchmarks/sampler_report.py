@@ -63,11 +63,38 @@ def write(out: Path, results: Mapping[str, Results], data: Path, seeds: Sequence
 {platform.python_version()}, {_versions()}; seeds {min(seeds)}-{max(seeds)}, {evaluations} evaluations.
 """
     peers = "\n".join(f"| {name} | {entry.text}{_caps(entry)} |" for name, entry in PEERS.items())
-    times = out / "times.md"
     parts = [head, CHOSEN, f"| peer | what it is |\n|---|---|\n{peers}\n", *sections]
-    if times.exists():
-        parts.append(times.read_text(encoding="utf-8").replace("# ", "## ", 1))
+    pages = [page for page in (out / "workers.md", out / "times.md") if page.exists()]
+    parts += [page.read_text(encoding="utf-8").replace("# ", "## ", 1) for page in pages]
     (out / "README.md").write_text("\n".join(parts), encoding="utf-8")
+
+
+def write_workers(out: Path, results: Mapping[int, Mapping[str, Results]], data: Path, evaluations: int) -> None:
+    """Write `workers.md`: what the same samplers reach with one job at a time, and with many."""
+    out.mkdir(parents=True, exist_ok=True)
+    one, many = results[1], results[max(results)]
+    sections: list[str] = []
+    for name, found in many.items():
+        problem = tables.problem(name, data)
+        points = [k for k in problem.checkpoints if k <= evaluations] or [evaluations]
+        rows: list[str] = []
+        for sampler, kept in found.items():
+            alone, together = matrix(one[name][sampler], evaluations), matrix(kept, evaluations)
+            cells = [f"{_plain_cell(alone, k)} → {_plain_cell(together, k)}" for k in points]
+            rows.append(f"| {sampler} | {' | '.join(cells)} | {len(together)} |")
+        head = " | ".join([*map(str, points), "seeds"])
+        sections.append(
+            f"{name}, in {problem.unit}:\n\n| after | {head} |\n|---|{'---|' * (len(points) + 1)}\n"
+            f"{chr(10).join(rows)}\n"
+        )
+    text = f"""# Workers
+
+Mean ± standard error after so many evaluations that ended, one at a time → {max(results)} at a time. Some take up to \
+three times as long as others, and each is told when it ends.
+
+"""
+    (out / "workers.md").write_text(text + "\n".join(sections), encoding="utf-8")
+    print(text + "\n".join(sections))
 
 
 def matrix(kept: Sequence[Mapping[str, Any]], evaluations: int) -> NDArray[np.float64]:
@@ -147,10 +174,15 @@ def _cell(curve: NDArray[np.float64], k: int, everyone: Sequence[NDArray[np.floa
     if curve.shape[1] < k:
         return "-"
     best = max((c for c in everyone if c.shape[1] >= k), key=lambda c: float(c[:, k - 1].mean()))
+    text = _plain_cell(curve, k)
     mean, error = float(curve[:, k - 1].mean()), float(_error(curve)[k - 1])
-    text = f"{mean:.2f} ± {error:.2f}" if len(curve) > 1 else f"{mean:.2f}"
     margin = np.hypot(error, float(_error(best)[k - 1]))
     return f"**{text}**" if mean >= float(best[:, k - 1].mean()) - margin else text
+
+
+def _plain_cell(curve: NDArray[np.float64], k: int) -> str:
+    mean, error = float(curve[:, k - 1].mean()), float(_error(curve)[k - 1])
+    return f"{mean:.2f} ± {error:.2f}" if len(curve) > 1 else f"{mean:.2f}"
 
 
 def _halves(problem: tables.Problem, curves: Mapping[str, NDArray[np.float64]], evaluations: int) -> str:

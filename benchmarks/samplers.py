@@ -4,7 +4,8 @@
 
 Ours go through the engine's own loop on a virtual clock (`nas.simulation`). Each finished curve is kept in
 results/runs/samplers-cache and used again, so the tables can be built up in several sittings; --fresh runs again what
-is named. Writes results/samplers/<problem>.md and .png, and results/samplers/README.md with all that were named.
+is named. Writes results/samplers/<problem>.md and .png, and results/samplers/README.md with all that were named; with
+--workers, results/samplers/workers.md: ours with one job at a time beside ours with many.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import logging
 import multiprocessing
 import os
+import random
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +32,7 @@ from sampler_peers import PEERS, peers_for
 
 from nas import sampler
 from nas.errors import SamplerError
+from nas.evaluate import Outcome
 from nas.ledger import Ledger, Trial
 from nas.proposals import COUNTED, Job, Proposals
 from nas.samplers import SAMPLERS, uses_cheap
@@ -46,18 +49,20 @@ REPORTED = (
 
 @dataclass(frozen=True)
 class Run:
-    """One search: a sampler on a problem with a seed."""
+    """One search: a sampler on a problem with a seed, and as many jobs at a time as there are workers."""
 
     problem: str
     sampler: str
     seed: int
     evaluations: int
     data: Path
+    workers: int = 1
 
     @property
     def file(self) -> Path:
         """Where its curve is kept."""
-        return CACHE / self.problem / self.sampler / f"{self.seed}.json"
+        of = self.sampler if self.workers == 1 else f"{self.sampler}-{self.workers}-workers"
+        return CACHE / self.problem / of / f"{self.seed}.json"
 
     def kept(self) -> Mapping[str, Any] | None:
         """Its curve, if one of at least this length was kept."""
@@ -107,7 +112,10 @@ Found = list[Mapping[str, float] | None]
 
 
 def _ours(problem: tables.Problem, run: Run) -> tuple[Found, int, str]:
-    """Search through the engine's loop; only samplers that use cheap metrics are told them."""
+    """Search through the engine's loop; only samplers that use cheap metrics are told them.
+
+    Some jobs take up to three times as long as others, which matters where several run at a time.
+    """
     space = problem.space
     if uses_cheap(run.sampler):
         proposing = sampler(run.sampler, space, seed=run.seed, cheap=problem.cheap, limits=problem.limits)
@@ -122,12 +130,13 @@ def _ours(problem: tables.Problem, run: Run) -> tuple[Found, int, str]:
             found.append(metrics if trial.state == "complete" else None)
 
     proposals = Proposals(ledger, space, run.evaluations, on_trial=keep)
-    simulate(proposals, lambda job: (problem.judge(_architecture(problem, job)), 1.0))
+
+    def judge(job: Job) -> tuple[Outcome, float]:
+        architecture = space.architecture(job.decisions)
+        return problem.judge(architecture), random.Random(architecture.key).uniform(0.5, 1.5)
+
+    simulate(proposals, judge, run.workers)
     return found, len(ledger.study.get_trials(deepcopy=False)), proposals.exhausted
-
-
-def _architecture(problem: tables.Problem, job: Job) -> Any:
-    return problem.space.architecture(job.decisions)
 
 
 def _peer(problem: tables.Problem, run: Run) -> tuple[Found, int, str]:
@@ -157,11 +166,13 @@ def wanted(options: argparse.Namespace) -> Iterator[Run]:
     for position, seed in enumerate(options.seeds):
         for name in options.problems:
             problem = tables.problem(name, options.data)
-            for chosen in options.samplers or [*ours(), *peers_for(problem)]:
+            peers = [] if options.workers > 1 else peers_for(problem)
+            for chosen in options.samplers or [*ours(), *peers]:
                 entry = PEERS.get(chosen)
                 if entry is None:
-                    yield Run(name, chosen, seed, options.evaluations, options.data)
-                elif chosen in peers_for(problem) and position < entry.seeds_on(problem):
+                    for workers in sorted({1, options.workers}):
+                        yield Run(name, chosen, seed, options.evaluations, options.data, workers)
+                elif chosen in peers and position < entry.seeds_on(problem):
                     yield Run(name, chosen, seed, min(options.evaluations, entry.evaluations), options.data)
 
 
@@ -180,7 +191,8 @@ def main() -> None:
     parser.add_argument("--samplers", nargs="+", metavar="SAMPLER", help="of ours and of the peers; default all")
     parser.add_argument("--seeds", type=seeds, default=seeds("100-129"), help="for example 100-129")
     parser.add_argument("--evaluations", type=int, default=500)
-    parser.add_argument("--workers-processes", type=int, default=2, help="searches at a time")
+    parser.add_argument("--processes", type=int, default=2, help="searches at a time")
+    parser.add_argument("--workers", type=int, default=1, help="jobs of a search at a time, ours only; see above")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("NAS_DATA", ROOT.parent / "shared" / "data")))
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "samplers")
     parser.add_argument("--fresh", action="store_true", help="run again what was kept")
@@ -199,7 +211,7 @@ def main() -> None:
     print(f"{len(asked)} searches, {len(missing)} to run")
     begun = time.perf_counter()
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.workers_processes, mp_context=context) as pool:
+    with ProcessPoolExecutor(options.processes, mp_context=context) as pool:
         futures = {pool.submit(perform, run): run for run in missing}
         for done, future in enumerate(as_completed(futures), 1):
             run = futures[future]
@@ -209,11 +221,14 @@ def main() -> None:
                 print(f"{run.problem} {run.sampler} {run.seed}: {type(error).__name__}: {error}")
             if done % 50 == 0:
                 print(f"{done} of {len(missing)} after {time.perf_counter() - begun:.0f} s", flush=True)
-    results: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
+    results: dict[int, dict[str, dict[str, list[Mapping[str, Any]]]]] = {}
     for run in asked:
         if (kept := run.kept()) is not None:
-            results.setdefault(run.problem, {}).setdefault(run.sampler, []).append(kept)
-    sampler_report.write(options.out, results, options.data, options.seeds, options.evaluations)
+            results.setdefault(run.workers, {}).setdefault(run.problem, {}).setdefault(run.sampler, []).append(kept)
+    if options.workers > 1:
+        sampler_report.write_workers(options.out, results, options.data, options.evaluations)
+    else:
+        sampler_report.write(options.out, results.get(1, {}), options.data, options.seeds, options.evaluations)
 
 
 if __name__ == "__main__":
