@@ -45,7 +45,7 @@ class Sampler(optuna.samplers.BaseSampler):
         self.space = space
         self.seed = seed
         self._record = Record()
-        self._proposed: dict[int, Architecture] = {}
+        self._proposed: dict[str, dict[int, Architecture]] = {}
 
     @abstractmethod
     def propose(self, history: History, rng: random.Random) -> Architecture:
@@ -65,9 +65,10 @@ class Sampler(optuna.samplers.BaseSampler):
         with alone():
             if self._record.study is not study:
                 self._record = Record(study)
-            history = self._record.read(self.space, trial, self._proposed)
+            proposed = self._proposed.setdefault(study.study_name, {})
+            history = self._record.read(self.space, trial, proposed)
             try:
-                self._proposed[trial.number] = self.propose(history, random.Random(f"{self.seed}/{trial.number}"))
+                proposed[trial.number] = self.propose(history, random.Random(f"{self.seed}/{trial.number}"))
             except ExhaustedError:
                 if not is_enqueued(trial):
                     raise
@@ -84,11 +85,11 @@ class Sampler(optuna.samplers.BaseSampler):
             SamplerError: If this sampler made no proposal for the trial.
             SpaceError: If the question is not one of this sampler's space.
         """
-        proposed = self._proposed.get(trial.number)
+        proposed = self._proposed.get(study.study_name, {}).get(trial.number)
         if proposed is None and not is_enqueued(trial):
             raise SamplerError(
                 f"trial {trial.number}: this sampler made no proposal for it.",
-                "Give the study its sampler before the trial is asked for, and each study one of its own.",
+                "Give the study its sampler before the trial is asked for.",
             )
         decisions = proposed.decisions if proposed else {}
         if param_name not in decisions and is_enqueued(trial):
@@ -98,7 +99,7 @@ class Sampler(optuna.samplers.BaseSampler):
         if param_name not in decisions:
             raise SpaceError(
                 f"{param_name}: the sampler's space has no such decision in trial {trial.number}.",
-                "Make the sampler with the space that asks: nas.sampler(name, space).",
+                "Make the sampler with the space that asks, nas.sampler(name, space); a trial asks for nothing else.",
             )
         return decisions[param_name]
 
@@ -106,7 +107,7 @@ class Sampler(optuna.samplers.BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
         """Forget the proposal of a finished trial."""
-        self._proposed.pop(trial.number, None)
+        self._proposed.get(study.study_name, {}).pop(trial.number, None)
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Leave every question to `sample_independent`."""

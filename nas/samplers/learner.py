@@ -23,9 +23,6 @@ _FEWEST = 2
 _LIMITS = -1
 """Stands for the limits among the objectives."""
 
-_Seen = tuple[int, int]
-"""How many trials were seen, and the sum of their numbers."""
-
 
 class Learner:
     """Makes predictors; the kernels that they compare architectures with are kept while little is new.
@@ -38,7 +35,7 @@ class Learner:
     def __init__(self, codes: Codes, known: Known) -> None:
         self._codes = codes
         self._known = known
-        self._kernels: dict[int, tuple[_Seen, Sequence[Kernel]]] = {}
+        self._kernels: dict[int, tuple[Sequence[Point], Sequence[Kernel]]] = {}
 
     def learn(
         self,
@@ -91,31 +88,31 @@ class Learner:
             return None
         met = (point for point in told if not point.violation)
         judged = list(merge(met, refused, key=lambda point: point.number))
-        architectures, values = self._judged(judged)
-        if len(architectures) < _FEWEST:
+        chosen = self._counted(_last_of_both(judged))
+        if len(chosen) < _FEWEST:
             return None
+        architectures = [point.architecture for point in chosen]
         inputs = Inputs(self.points(architectures), scale(self._known.table(architectures, names)))
-        return Gaussian(inputs, values, self._kernels_of(_LIMITS, judged, names))
+        return Gaussian(inputs, _how_far(chosen), self._kernels_of(_LIMITS, judged, names))
 
     def _kernels_of(self, objective: int, told: Sequence[Point], names: Sequence[str]) -> Sequence[Kernel]:
         """The kernels for an objective or the limits, found anew each time that there are a twentieth more trials."""
         count = len(told) - len(told) % max(1, len(told) // 20)
-        state = count, sum(point.number for point in told[:count])
+        is_limits = objective == _LIMITS
+        chosen = self._counted(_last_of_both(told[:count]) if is_limits else [told[i] for i in _spread(count, _FITTED)])
         kept = self._kernels.get(objective)
-        if kept is None or kept[0] != state:
-            if objective == _LIMITS:
-                architectures, values = self._judged(told[:count])
-            else:
-                chosen = self._counted([told[i] for i in _spread(count, _FITTED)])
-                architectures = [point.architecture for point in chosen]
-                values = np.array([point.values[objective] for point in chosen])
-            if len(architectures) < _FEWEST:
+        if kept is None or kept[0] != chosen:
+            if len(chosen) < _FEWEST:
                 return [self._plain(0.25, 1e-2)]
-            if objective != _LIMITS:
+            architectures = [point.architecture for point in chosen]
+            if is_limits:
+                values = _how_far(chosen)
+            else:
+                values = np.array([point.values[objective] for point in chosen])
                 values = NormalScores(values)(values)
             known = self._known.table(architectures, names)
             inputs = Inputs(self.points(architectures), Scale(known)(known))
-            kept = self._kernels[objective] = state, kernels_for(inputs, values, self._codes.coordinates)
+            kept = self._kernels[objective] = chosen, kernels_for(inputs, values, self._codes.coordinates)
         return kept[1]
 
     def _plain(self, decay: float, noise: float) -> Kernel:
@@ -123,18 +120,28 @@ class Learner:
         relevance = np.full(len(self._codes.coordinates), decay / max(1, len(self._codes.paths)))
         return Kernel(relevance, 2.0, (1.0, 0.0, 0.0), noise)
 
-    def _judged(self, told: Sequence[Point]) -> tuple[list[Architecture], Array]:
-        """The last that met the limits and the last that did not, and by how much they do."""
-        met = self._counted([point for point in told if point.values and not point.violation][-_FITTED // 2 :])
-        refused = self._counted([point for point in told if not point.values or point.violation][-_FITTED // 2 :])
-        broken = np.array([point.violation for point in refused])
-        finite = broken[np.isfinite(broken)]
-        far = np.minimum(broken / ((float(np.median(finite)) if finite.size else 0.0) or 1.0), 2.0)
-        values = np.concatenate([np.ones(len(met)), -0.5 - 0.5 * far])
-        return [point.architecture for point in (*met, *refused)], values
-
     def _counted(self, points: Sequence[Point]) -> list[Point]:
         return [point for point in points if self._known.metrics(point.architecture) is not None]
+
+
+def _meets(point: Point) -> bool:
+    return bool(point.values) and not point.violation
+
+
+def _last_of_both(told: Sequence[Point]) -> list[Point]:
+    """The last that met the limits, then the last that did not."""
+    met = [point for point in told if _meets(point)]
+    refused = [point for point in told if not _meets(point)]
+    return [*met[-_FITTED // 2 :], *refused[-_FITTED // 2 :]]
+
+
+def _how_far(judged: Sequence[Point]) -> Array:
+    """1 for what meets the limits, and below 0 by how far another breaks them, on the scale of the median."""
+    broken = np.array([point.violation for point in judged])
+    refused = np.array([not _meets(point) for point in judged])
+    finite = broken[refused & np.isfinite(broken)]
+    far = np.minimum(broken / ((float(np.median(finite)) if finite.size else 0.0) or 1.0), 2.0)
+    return np.where(refused, -0.5 - 0.5 * far, 1.0)
 
 
 def _active(told: Sequence[Point], elite: Sequence[Point]) -> Sequence[Point]:

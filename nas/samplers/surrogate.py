@@ -36,8 +36,8 @@ _FEWEST_WEIGHED, _MOST_WEIGHED = 8, 256
 _ALONE = 4
 _TRIES = 200
 
-_Seen = tuple[int, Point, int, Point | None]
-"""How many trials with values were seen, the last of them, how many that break a limit, and the last of those."""
+_Seen = tuple[Sequence[Point], Sequence[Point]]
+"""Trials with values, and trials that break a limit."""
 
 
 @dataclass(frozen=True)
@@ -184,17 +184,15 @@ class Surrogate(Sampler):
     def _learnt_from(self, told: Sequence[Point], history: History, names: Sequence[str]) -> _Learnt | None:
         """What was learnt, anew with each hundredth more to learn from; the more seldom, the more candidates."""
         step = max(1, len(told) // 128)
-        count = len(told) - len(told) % step
-        refused = history.infeasible
+        before, refused = told[: len(told) - len(told) % step], history.infeasible
         refused = refused[: len(refused) - len(refused) % max(1, len(refused) // 128)]
-        state = count, told[count - 1], len(refused), refused[-1] if refused else None
+        state = before, refused
         if self._learnt is None or self._learnt.state != state:
-            before = told[:count]
             best = self._elite.over(_until(history.told, before[-1].number))
             predictors = self._learner.learn(before, refused, best, history, names)
             if predictors is None:
                 return None
-            chances = np.random.default_rng([self.seed % 2**64, count, state[2]])
+            chances = np.random.default_rng([self.seed % 2**64, len(before), len(refused)])
             rows = self._candidates(best[:_PARENTS], _CANDIDATES * min(step, _MOST_POOLS), chances)
             points = self._codes.points(rows)
             foresight = predictors.foresee(points, predictors.guess(points))

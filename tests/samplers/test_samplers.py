@@ -125,6 +125,24 @@ def test_a_restored_study_goes_on_identically(name: str, objectives: int) -> Non
 
 
 @pytest.mark.parametrize("name", OURS)
+def test_two_studies_with_one_sampler_go_on_as_if_each_had_its_own(name: str) -> None:
+    shared = sampler(name, SPACE)
+    pair = [optuna.create_study(directions=d, sampler=shared) for d in (["maximize", "minimize"], ["minimize"] * 2)]
+    apart = [optuna.create_study(directions=made.directions, sampler=sampler(name, SPACE)) for made in pair]
+
+    def proposals(studies: list[optuna.Study]) -> list[list[Architecture]]:
+        found: list[list[Architecture]] = []
+        for _ in range(25):
+            trials = [made.ask() for made in studies]
+            found.append([SPACE.ask(trial) for trial in trials])
+            for made, trial, architecture in zip(studies, trials, found[-1], strict=True):
+                made.tell(trial, judge(architecture))
+        return found
+
+    assert proposals(pair) == proposals(apart)
+
+
+@pytest.mark.parametrize("name", OURS)
 def test_told_in_any_order_is_the_same_state(name: str) -> None:
     def told(order: list[int]) -> Architecture:
         made = study(name)
@@ -405,3 +423,10 @@ def test_is_better_than_random_on_a_published_table(name: str, objectives: int) 
 def test_names_that_make_no_sampler(name: str, message: str) -> None:
     with pytest.raises(SamplerError, match=message):
         sampler(name, SPACE)
+
+
+@pytest.mark.parametrize("seed", [None, 1.5, "a"])
+def test_a_seed_is_a_whole_number(seed: Any) -> None:
+    with pytest.raises(SamplerError, match=f"seed: {seed!r}; expected a whole number"):
+        sampler("surrogate", SPACE, seed=seed)
+    assert sampler("surrogate", SPACE, seed=np.int64(3)).seed == 3  # pyright: ignore[reportArgumentType]
