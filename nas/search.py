@@ -47,7 +47,7 @@ def search(
     workers: int | None = None,
     address: str | None = None,
     storage: str = "",
-    command: str = "nas.search(...)",
+    command: str = "nas.search.search(...)",
     on_trial: OnTrial = lambda _ledger, _trial: None,
 ) -> Ledger:
     """Search a space, or go on with a run; what is None is as the run was begun, or the default for a new one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 
 import optuna
@@ -83,9 +84,23 @@ def sampler(
             long. By default its own number.
 
     Raises:
-        SamplerError: If the name is not known, or the class needs more than a seed.
+        SamplerError: If the name is not known, the class needs more than a seed, limits have no `cheap` to be held
+            against, or a number is none that can be used.
         ObjectiveError: If a limit cannot be understood.
     """
+    try:
+        seed = operator.index(seed)
+    except TypeError:
+        raise SamplerError(f"seed: {seed!r}; expected a whole number.") from None
+    if isinstance(limits, str):
+        raise SamplerError(f"limits: {limits!r}; expected a list, for example [{limits!r}].")
+    if limits and cheap is None:
+        raise SamplerError(
+            f"limits: {', '.join(map(str, limits))}, and no cheap metrics to hold against them.",
+            "Give cheap=..., a function that tells them of an architecture.",
+        )
+    if weighed is not None and weighed < 1:
+        raise SamplerError(f"weighed: {weighed}; expected at least 1.")
     bounds = tuple(limit if isinstance(limit, Limit) else parse_limit(limit) for limit in limits)
     kind = SAMPLERS.get(name)
     if kind is not None and issubclass(kind, Surrogate):

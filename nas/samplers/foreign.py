@@ -143,7 +143,8 @@ def seeded(cls: type[optuna.samplers.BaseSampler], name: str) -> Make:
     if needed:
         raise SamplerError(
             f"sampler {name!r}: needs {', '.join(needed)}; only samplers that need no more than a seed can be named.",
-            "Build it yourself and hand it to nas.search(sampler=...).",
+            "In Python, give nas.samplers.Foreign(space, lambda seed: ...), which makes it, to your study or to "
+            "nas.search.search(sampler=...).",
         )
     options: dict[str, Any] = {}
     if "warn_independent_sampling" in accepted and cls is not optuna.samplers.TPESampler:  # it is deprecated there

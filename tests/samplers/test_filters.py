@@ -175,6 +175,12 @@ def test_who_knows_cheap_metrics_gets_them() -> None:
 def test_mistakes() -> None:
     with pytest.raises(SamplerError, match="proposals: 0; expected at least 1"):
         sampler("random", SMALL, screen=size, proposals=0)
+    with pytest.raises(SamplerError, match="limits: params<=3, and no cheap metrics to hold against them"):
+        sampler("random", SMALL, limits=["params<=3"])
+    with pytest.raises(SamplerError, match=r"limits: 'params<=3'; expected a list, for example \['params<=3'\]"):
+        sampler("random", SMALL, cheap=cheap, limits="params<=3")
+    with pytest.raises(SamplerError, match="weighed: 0; expected at least 1"):
+        sampler("surrogate", SMALL, cheap=cheap, weighed=0)
     with pytest.raises(ObjectiveError, match="unknown metric 'parms'"):
         sampler("random", SMALL, cheap=cheap, limits=["parms<=3"])
     with pytest.raises(SamplerError, match="CmaEsSampler: cannot propose"):
