@@ -200,6 +200,10 @@ def main() -> None:
     parser.add_argument("--times", action="store_true", help="measure the time of a proposal, and nothing else")
     options = parser.parse_args()
     options.data = options.data.resolve()
+    if not options.data.is_dir():
+        raise SystemExit(f"--data: {options.data} is no folder; expected the one that holds nasbench201/.")
+    if options.workers > 1 and (peers := sorted({*PEERS} & {*(options.samplers or ())})):
+        raise SystemExit(f"--samplers: {', '.join(peers)}; only ours are run with several workers.")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if options.times:
         import sampler_times
