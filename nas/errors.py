@@ -87,6 +87,7 @@ def unknown(kind: str, got: str, known: Iterable[str]) -> str:
         One sentence, ready to be the message of a `NasError`.
     """
     names = sorted(known)
-    near = difflib.get_close_matches(got, names, n=1, cutoff=0.5)
-    nearest = f" Did you mean {near[0]!r}?" if near else ""
+    folded = {name.casefold(): name for name in names}
+    near = difflib.get_close_matches(got.casefold(), folded, n=1, cutoff=0.5)
+    nearest = f" Did you mean {folded[near[0]]!r}?" if near else ""
     return f"unknown {kind} {got!r}; known: {', '.join(names)}.{nearest}"

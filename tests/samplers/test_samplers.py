@@ -415,6 +415,7 @@ def test_is_better_than_random_on_a_published_table(name: str, objectives: int) 
     ("name", "message"),
     [
         ("nsga22", "unknown sampler 'nsga22'; known: .*Did you mean 'nsga2'"),
+        ("NSGA2", "unknown sampler 'NSGA2'.*Did you mean 'nsga2'"),
         ("TPESampler", "unknown sampler 'TPESampler'.*Did you mean 'optuna:TPESampler'"),
         ("optuna:Nothing", "unknown sampler 'optuna:Nothing'"),
         ("optuna:GridSampler", "sampler 'optuna:GridSampler': needs search_space"),
