@@ -64,7 +64,7 @@ def write(out: Path, results: Mapping[str, Results], data: Path, seeds: Sequence
     )
     head = f"""# Samplers on tabular problems
 
-`{" ".join(["python benchmarks/samplers.py", *sys.argv[1:]])}` at revision {revision.stdout.strip()}, Python \
+{_command()} at revision {revision.stdout.strip()}, Python \
 {platform.python_version()}, {_versions()}; seeds {min(seeds)}-{max(seeds)}, {evaluations} evaluations.
 """
     peers = "\n".join(f"| {name} | {entry.text}{_caps(entry)} |" for name, entry in PEERS.items())
@@ -95,11 +95,16 @@ def write_workers(out: Path, results: Mapping[int, Mapping[str, Results]], data:
     text = f"""# Workers
 
 Mean ± standard error after so many evaluations that ended, one at a time → {max(results)} at a time. Some take up to \
-three times as long as others, and each is told when it ends.
+three times as long as others, and each is told when it ends. {_command()}
 
 """
     (out / "workers.md").write_text(text + "\n".join(sections), encoding="utf-8")
     print(text + "\n".join(sections))
+
+
+def _command() -> str:
+    """The command that was given, as a page shows it."""
+    return f"`{' '.join(['python benchmarks/samplers.py', *sys.argv[1:]])}`"
 
 
 def matrix(kept: Sequence[Mapping[str, Any]], evaluations: int) -> NDArray[np.float64]:
