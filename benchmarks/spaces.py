@@ -113,7 +113,7 @@ def examine(space: Space, candidates: int, timed: int) -> Finding:
                 continue
             if position < timed:
                 measured = time.perf_counter()
-                found.latency_ms.append(measure_local(file, target).latency_ms)
+                found.latency_ms.append(measure_local([file], target)[0].latency_ms)
                 found.measure.append(time.perf_counter() - measured)
                 found.build.append(built - begun)
                 found.export.append(exported - built)

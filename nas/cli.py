@@ -27,6 +27,9 @@ app = typer.Typer(
 _out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
+PACE = 0.02
+"""Times whose ratio is nearer to 1 are called equal."""
+
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
 Data = Annotated[Path | None, typer.Option(help="Data folder of the task, or the table.")]
 Storage = Annotated[str, typer.Option(help="URL of a database that holds the study.")]
@@ -220,7 +223,7 @@ def measure(
     """Measure the latency of an ONNX file."""
     from nas.devices import load_target, measure_local
 
-    latency = measure_local(model, load_target(target))
+    (latency,) = measure_local([model], load_target(target))
     low, high = latency.interval_ms
     _say(
         as_json,
@@ -316,6 +319,7 @@ def _seconds(text: str | None) -> float | None:
 
 def _show_model(made: Any, as_json: bool) -> None:
     """Print a finished model, or why it could not be made."""
+    from nas.progress import latency_text
     from nas.refine import Refusal
 
     if isinstance(made, Refusal):
@@ -327,8 +331,21 @@ def _show_model(made: Any, as_json: bool) -> None:
         as_json,
         {"model": made.name, "metrics": m},
         f"{made.name}: accuracy {m['accuracy']:.4f}{seeds}, test {m['test_accuracy']:.4f}, "
-        f"{m['latency_ms']:.4f} ms, {m['size_bytes']:,} bytes",
+        f"{latency_text(m)}, {m['size_bytes']:,} bytes{_what_passes_brought(made)}",
     )
+
+
+def _what_passes_brought(model: Any) -> str:
+    """Whether the last pass paid on this target, in bytes and in time, and what all passes brought together."""
+    m = model.metrics
+    if "pass_time_ratio" not in m:
+        return ""
+    ratio = m["pass_time_ratio"]
+    pace = "faster" if ratio < 1 - PACE else "slower" if ratio > 1 + PACE else "as fast"
+    noisy = " (noisy)" if m["latency_quality"] == "noisy" else ""
+    paid = f"{m['pass_bytes_ratio']:.2f} of the bytes, {ratio:.2f} of the time, {pace}{noisy}"
+    together = f"; all passes: {m['bytes_ratio']:.2f} of the bytes, {m['time_ratio']:.2f} of the time"
+    return f"; {model.passes[-1]} here: {paid}{together if model.passes[1:] else ''}"
 
 
 def _say(as_json: bool, values: Any, text: str) -> None:
@@ -342,12 +359,13 @@ def _command_line() -> str:
 def _summarise(run: Path, storage: str, as_json: bool) -> None:
     """Write the run's table, picture and page, and print its front."""
     from nas.ledger import open_ledger
-    from nas.report import name_of, report, view
+    from nas.progress import latency_text
+    from nas.report import report, view
 
     report([run], storage=storage)
     shown = view(open_ledger(run, storage_url=storage))
     if as_json:
-        front = [{"name": name_of(item), "metrics": item.metrics} for item in shown.front]
+        front = [{"name": item.name, "metrics": item.metrics} for item in shown.front]
         _out.print(json.dumps({"run": str(run), "front": front}), markup=False)
         return
     table = Table("model", "accuracy", "test", "latency ms", "bytes", "params", box=None)
@@ -356,15 +374,17 @@ def _summarise(run: Path, storage: str, as_json: bool) -> None:
         mark = " *" if item is shown.knee else ""
         test = f"{m['test_accuracy']:.4f}" if "test_accuracy" in m else ""
         table.add_row(
-            name_of(item) + mark,
+            item.name + mark,
             f"{m['accuracy']:.4f}",
             test,
-            f"{m['latency_ms']:.4f}",
+            latency_text(m, unit=""),
             f"{m['size_bytes']:,}",
             f"{m['params']:,}",
         )
     _out.print(table)
     _out.print(f"{len(shown.front)} on the front (* the knee); {run / 'report.html'}", markup=False)
+    if any(item.metrics.get("latency_quality") == "noisy" for item in shown.front):
+        _out.print("~ measured while the device was disturbed, and may be less; nas report measures again.")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from nas.export import export_onnx, run_onnx, score_onnx
 from nas.ledger import Ledger, Model, replace_folder, write_model, writing
 from nas.refine import Refusal
 from nas.run import Context, open_run
+from nas.settle import settle
 from nas.training import train
 
 Pass = Prune | Quantize
@@ -72,6 +73,7 @@ def compress(
     folder = Path(run)
     with writing(folder):
         ledger, context = open_run(folder, data, storage)
+        settle(ledger)
         parents = [model for model in ledger.models() if model.stage == "refined"]
         if not parents:
             raise RunError(f"{folder}: has no refined model to compress.", f"Refine first: nas refine {folder}.")
@@ -106,7 +108,12 @@ def compress_job(context: Context, job: CompressJob, measure: Measure) -> list[M
             shutil.rmtree(draft)
             siblings.append(Refusal(name, error.message))
             break
-        metrics = {**_measured(module, context, draft, measure), **proof, "compress_s": time.perf_counter() - begun}
+        metrics = {
+            **_scored(module, context, draft),
+            **_timed(draft / "model.onnx", source, parent.folder / "model.onnx", measure),
+            **proof,
+            "compress_s": time.perf_counter() - begun,
+        }
         folder = parent.folder.with_name(name)
         model = Model(name, parent.trial, "compressed", labels, parent.name, parent.decisions, metrics, folder)
         write_model(draft, model)
@@ -163,7 +170,7 @@ def _quantize(step: Quantize, source: Path, context: Context, folder: Path) -> d
     return {"agreement": float(same.mean())}
 
 
-def _measured(module: MultimodalNet, context: Context, folder: Path, measure: Measure) -> dict[str, Any]:
+def _scored(module: MultimodalNet, context: Context, folder: Path) -> dict[str, Any]:
     file, task = folder / "model.onnx", context.task
     return {
         "accuracy": score_onnx(file, task.valid.inputs, task.valid.targets),
@@ -171,11 +178,32 @@ def _measured(module: MultimodalNet, context: Context, folder: Path, measure: Me
         "size_bytes": file.stat().st_size,
         "params": count_params(module),
         "macs": count_macs(module, input_shapes(module)),
-        **latency_metrics(measure(file)),
+    }
+
+
+def _timed(file: Path, before: Path, parent: Path, measure: Measure) -> dict[str, Any]:
+    """Latency of a file, and what its last pass and all of them made of bytes and time, measured side by side.
+
+    Returns:
+        `pass_bytes_ratio` and `pass_time_ratio` to the file before the last pass, `bytes_ratio` and `time_ratio` to the
+        parent, and what `latency_metrics` gives.
+    """
+    others = [before] if before == parent else [before, parent]
+    latency, *theirs = measure([file, *others])
+    (bytes_before, time_before), (bytes_parent, time_parent) = (
+        (file.stat().st_size / other.stat().st_size, latency.latency_ms / its.latency_ms)
+        for other, its in ((others[0], theirs[0]), (others[-1], theirs[-1]))
+    )
+    return {
+        "pass_bytes_ratio": bytes_before,
+        "pass_time_ratio": time_before,
+        "bytes_ratio": bytes_parent,
+        "time_ratio": time_parent,
+        **latency_metrics(latency),
     }
 
 
 def _is_done(ledger: Ledger, parent: Model, chain: tuple[Pass, ...]) -> bool:
     name = "-".join((parent.name, *(step.label for step in chain)))
-    file, source = ledger.folder / "models" / name / "model.json", parent.folder / "model.json"
+    file, source = ledger.folder / "models" / name / "model.json", parent.folder / "weights.safetensors"
     return file.exists() and file.stat().st_mtime >= source.stat().st_mtime

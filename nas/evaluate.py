@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import errno
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import disk_usage
@@ -30,8 +30,11 @@ from nas.space import Space
 from nas.tasks import Task
 from nas.training import Epoch, Training, train
 
-Measure = Callable[[Path], Latency]
-"""Measures the latency of an ONNX file on the run's target, alone on it."""
+Measure = Callable[[Sequence[Path]], Sequence[Latency]]
+"""Measures the latencies of ONNX files on the run's target, alone on it; several in turns in the same quiet moments."""
+
+_ATTEMPTS = 3
+"""How often a trained candidate is measured before a noisy latency is held against it."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,8 @@ def evaluate(
         metrics: Filled as they become known, so that a failure keeps what was measured before it.
 
     Returns:
-        The outcome; `accuracy` is of the exported file on the validation split.
+        The outcome; `accuracy` and `latency_ms` are of the exported file after training, on the validation split and
+        on the target. Where a limit is on latency, `latency_untrained_ms` is of the file before it.
 
     Raises:
         NasError: If the network cannot be built, exported, measured or trained.
@@ -130,10 +134,13 @@ def evaluate(
     metrics["size_bytes"] = file.stat().st_size
     if outcome := _refused(limits, metrics):
         return outcome
-    metrics |= timed("measure_s", lambda: latency_metrics(measure(file)))
-    if outcome := _refused(limits, metrics):
-        return outcome
+    if any(limit.metric == "latency_ms" for limit in limits):
+        (early,) = measure([file])
+        metrics["latency_untrained_ms"] = early.latency_ms
+        if early.quality == "good" and (outcome := _refused(limits, {**metrics, **latency_metrics(early)})):
+            return outcome
     metrics |= train_and_score(module, task, training, draft)
+    metrics |= timed("measure_s", lambda: _measured(file, limits, measure))
     metrics["wall_s"] = time.perf_counter() - begun
     if outcome := _refused(limits, metrics, missing=True):
         return outcome
@@ -182,6 +189,24 @@ def train_and_score(module: MultimodalNet, task: Task, training: Training, folde
     return metrics
 
 
+def _measured(file: Path, limits: tuple[Limit, ...], measure: Measure) -> dict[str, Any]:
+    """Measure the file that ships; again where a limit would be broken by a noisy latency."""
+    (latency,) = measure([file])
+    for _ in range(_ATTEMPTS - 1):
+        metrics = latency_metrics(latency)
+        broken = any(limit.violation(metrics) > 0 for limit in limits if limit.metric == "latency_ms")
+        if latency.quality == "good" or not broken:
+            break
+        (again,) = measure([file])
+        latency = better(latency, again)
+    return latency_metrics(latency)
+
+
+def better(first: Latency, second: Latency) -> Latency:
+    """The measurement of one file to believe: the one that was not disturbed, of two that were the faster."""
+    return min(first, second, key=lambda latency: (latency.quality != "good", latency.latency_ms))
+
+
 def latency_metrics(latency: Latency) -> dict[str, Any]:
     """The part of a measurement that stands among a trial's metrics."""
     return {
@@ -190,6 +215,9 @@ def latency_metrics(latency: Latency) -> dict[str, Any]:
         "p50_ms": latency.p50_ms,
         "p95_ms": latency.p95_ms,
         "latency_quality": latency.quality,
+        "reference_ms": latency.reference_ms,
+        "best_reference_ms": latency.best_reference_ms,
+        "reference_layers": latency.reference_layers,
         "device": dict(latency.fingerprint),
     }
 

@@ -186,8 +186,8 @@ class _Meter:
     def __init__(self, target: Target) -> None:
         self.target = target
 
-    def measure(self, path: str) -> Latency:
-        return measure_local(Path(path), self.target)
+    def measure(self, paths: Sequence[str]) -> Sequence[Latency]:
+        return measure_local([Path(path) for path in paths], self.target)
 
 
 class _Candidate(tune.Trainable):
@@ -268,7 +268,7 @@ def _become_trainer() -> None:
 
 
 def _measure_through(meter: Meter) -> Measure:
-    return lambda path: _unwrap(meter.measure.remote(str(path)))
+    return lambda paths: _unwrap(meter.measure.remote([str(path) for path in paths]))
 
 
 def _unwrap(reference: Any) -> Any:

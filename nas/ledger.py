@@ -31,6 +31,7 @@ State = Literal["running", "complete", "infeasible", "failed", "duplicate", "aba
 """`duplicate`: answered from the ledger; `abandoned`: the driver died before the proposal was whole. Neither counts."""
 Stage = Literal["search", "refined", "compressed"]
 
+_AGAIN = "measured again: "
 RECORD_FILE = "run.json"
 SPACE_FILE = "space.py"
 
@@ -118,6 +119,11 @@ class Trial:
     started: float = 0.0
     finished: float = 0.0
 
+    @property
+    def name(self) -> str:
+        """What it is called in pictures and tables."""
+        return f"trial {self.number}"
+
 
 @dataclass(frozen=True)
 class Model:
@@ -169,12 +175,17 @@ class Ledger:
 
     def trials(self) -> list[Trial]:
         """All trials in the order of their numbers, without those that are enqueued and not yet asked for."""
-        trials = self.study.get_trials(deepcopy=False)
-        return [_read(trial) for trial in trials if trial.state != TrialState.WAITING]
+        trials, again = self.study.get_trials(deepcopy=False), self.study.user_attrs
+        return [
+            _read(trial, again.get(f"{_AGAIN}{trial.number}", {}))
+            for trial in trials
+            if trial.state != TrialState.WAITING
+        ]
 
     def trial(self, number: int) -> Trial:
         """One trial."""
-        return _read(self.study._storage.get_trial(self._trial_id(number)))  # pyright: ignore[reportPrivateUsage]
+        trial = self.study._storage.get_trial(self._trial_id(number))  # pyright: ignore[reportPrivateUsage]
+        return _read(trial, self.study.user_attrs.get(f"{_AGAIN}{number}", {}))
 
     def models(self) -> list[Model]:
         """All refined and compressed models, by name."""
@@ -203,6 +214,13 @@ class Ledger:
         """Close a trial whose proposal was cut off before it was whole; it does not count."""
         self._annotate(number, abandoned=True)
         self.study.tell(number, state=TrialState.FAIL)
+
+    def measure_again(self, number: int, metrics: Mapping[str, Any]) -> None:
+        """Replace metrics of a finished trial by better measured ones; the study's own values stay as they were told.
+
+        Optuna closes a trial when it is told, so they are kept as an attribute of the study.
+        """
+        self.study.set_user_attr(f"{_AGAIN}{number}", dict(metrics))
 
     def answer(self, number: int, original: Trial) -> None:
         """Tell a repeated proposal what its first trial told."""
@@ -366,7 +384,7 @@ def _drop_half_line(journal: Path) -> None:
         os.truncate(journal, whole)
 
 
-def _read(trial: FrozenTrial) -> Trial:
+def _read(trial: FrozenTrial, again: Mapping[str, Any]) -> Trial:
     states: dict[TrialState, State] = {
         TrialState.COMPLETE: "complete",
         TrialState.PRUNED: "infeasible",
@@ -382,7 +400,7 @@ def _read(trial: FrozenTrial) -> Trial:
         number=trial.number,
         state=state,
         decisions=trial.params,
-        metrics=trial.user_attrs.get("metrics", {}),
+        metrics={**trial.user_attrs.get("metrics", {}), **again},
         reason=trial.user_attrs.get("reason", ""),
         duplicate_of=duplicate_of,
         started=trial.datetime_start.timestamp() if trial.datetime_start else 0.0,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -91,7 +93,12 @@ def describe(trial: Trial) -> str:
     if trial.state != "complete":
         return f"trial {trial.number} {trial.state}: {trial.reason}"
     m = trial.metrics
-    return f"trial {trial.number}: accuracy {m['accuracy']:.4f}, {m['latency_ms']:.4f} ms, {m['size_bytes']:,} bytes"
+    return f"trial {trial.number}: accuracy {m['accuracy']:.4f}, {latency_text(m)}, {m['size_bytes']:,} bytes"
+
+
+def latency_text(metrics: Mapping[str, Any], unit: str = " ms") -> str:
+    """A latency; `~` stands before one that was measured while the device was disturbed."""
+    return f"{'~' if metrics.get('latency_quality') == 'noisy' else ''}{metrics['latency_ms']:.4f}{unit}"
 
 
 def _readable(seconds: float) -> str:

@@ -162,12 +162,12 @@ class Proposals:
         """Delete the large files of trials that have left the front, once each.
 
         A new trial is held against those that are kept. All of the front is among them; where noise differs it can be
-        a few more, which the next sitting deletes.
+        a few more, which the next sitting deletes. What may join the front when it is measured again is kept too.
         """
         if told.state != "complete":
             return
         self._kept.append(told)
-        front = front_of(self._kept, self.ledger.record.parsed_objectives)
+        front = front_of(self._kept, self.ledger.record.parsed_objectives, hopeful=True)
         numbers = {trial.number for trial in front}
         for trial in self._kept:
             if trial.number not in numbers:

@@ -17,6 +17,7 @@ from nas.export import score_onnx
 from nas.front import front_of
 from nas.ledger import Ledger, Model, Trial, replace_folder, write_model, writing
 from nas.run import Context, open_run
+from nas.settle import settle
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ def refine(
     folder = Path(run)
     with writing(folder):
         ledger, context = open_run(folder, data, storage)
+        settle(ledger)
         context = replace(context, training=replace(context.training, epochs=epochs or 4 * context.training.epochs))
         wanted = [trial for trial in _members(ledger, members) if not _is_done(ledger, trial, seeds, context)]
         jobs = [RefineJob(t.number, t.decisions, context.training.seed + s) for t in wanted for s in range(seeds)]

@@ -97,3 +97,15 @@ def test_a_file_of_free_length_names_its_axes_and_the_length_to_measure_at(tmp_p
     axes = model.graph.input[0].type.tensor_type.shape.dim
     assert [axis.dim_param or axis.dim_value for axis in axes] == ["batch", 4, "x_length"]
     assert {p.key: json.loads(p.value) for p in model.metadata_props} == {LENGTHS: {"x_length": 6}}
+
+
+def test_weights_too_small_for_normal_numbers_are_zero_in_the_file(tmp_path: Path) -> None:
+    net = nn.Linear(4, 3)
+    with torch.no_grad():
+        net.weight.fill_(1e-39)
+        net.weight[0, 0] = 0.5
+    export_onnx(net, SHAPES, tmp_path / "m.onnx")
+    weights = [onnx.numpy_helper.to_array(t) for t in onnx.load(tmp_path / "m.onnx").graph.initializer]
+    (matrix,) = [w for w in weights if w.ndim == 2]
+    assert sorted(matrix.ravel().tolist()) == [0.0] * 11 + [0.5]
+    assert net.weight.detach()[1, 1].item() != 0.0

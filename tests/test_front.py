@@ -112,3 +112,16 @@ def test_only_complete_trials_count(state: State) -> None:
     with_another = [*trials, trial(3, 1.0, 0.0, state=state)]
     assert hypervolume_of(with_another, BOTH) == hypervolume_of(trials, BOTH)
     assert hypervolume_over_trials(with_another, BOTH) == hypervolume_over_trials(trials, BOTH)
+
+
+def test_a_hopeful_front_keeps_what_may_have_been_disturbed() -> None:
+    slow = {"latency_quality": "noisy", "reference_ms": 2.0, "best_reference_ms": 1.0}
+    trials = [
+        trial(0, 0.9, 1.0),
+        trial(1, 0.8, 1.9, **slow),
+        trial(2, 0.8, 2.1, **slow),
+        trial(3, 0.7, 1.5),
+        trial(4, 0.7, 1.9, latency_quality="noisy"),
+    ]
+    assert numbers(front_of(trials, BOTH)) == [0]
+    assert numbers(front_of(trials, BOTH, hopeful=True)) == [0, 1]

@@ -11,7 +11,7 @@ NAS = Path(__file__).resolve().parent.parent / "nas"
 ORDER = [
     "errors", "choices", "description", "encoding", "codes", "extremes", "space", "space_file", "objective", "pareto",
     "ledger", "front", "samplers", "predict", "blocks", "tasks", "training", "devices", "export", "evaluate",
-    "cheap", "proposals", "execution", "run", "search", "simulation",
+    "cheap", "proposals", "execution", "run", "search", "simulation", "settle",
     "refine", "compression", "compress", "bundle", "report", "progress",
     "doctor", "cli",
 ]  # fmt: skip

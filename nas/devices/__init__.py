@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from nas.devices.local import measure_local
+from nas.devices.local import is_doubtful, is_measured_here, measure_local
 from nas.devices.measure import LENGTHS, ONNX_ERRORS
 from nas.devices.target import Latency, Target
 from nas.errors import TargetError, unknown
 
-__all__ = ["LENGTHS", "ONNX_ERRORS", "TARGETS", "Latency", "Target", "load_target", "measure_local"]
+__all__ = [
+    "LENGTHS",
+    "ONNX_ERRORS",
+    "TARGETS",
+    "Latency",
+    "Target",
+    "is_doubtful",
+    "is_measured_here",
+    "load_target",
+    "measure_local",
+]
 
 TARGETS = {"local": Target("local")}
 """Every target that can be named."""

@@ -1,11 +1,12 @@
-"""Measure the latency of an ONNX file: one file that needs only numpy and onnxruntime, so it runs on any device.
+"""Measure the latency of ONNX files: one file that needs only numpy and onnxruntime, so it runs on any device.
 
-    python measure.py model.onnx --threads 1 --seconds 1.0
+    python measure.py model.onnx [other.onnx ...] --threads 1 --patience 2
 
-On a shared machine the mean and the median of inference times drift by tens of percent, while the fastest of many
-short blocks does not: a block is short enough to fall between disturbances, and blocks spread over a second are
-enough to find such a gap. Within a block the median is taken, since beside two busy trainers hardly any block is left
-undisturbed in every single run. The latency is the minimum over blocks of the median within a block.
+On a shared machine another tenant slows everything by up to two, for seconds: a whole measurement can lie in a slow
+phase, and nothing in its own times shows it. So a reference workload is timed before and after each short block, and a
+block counts only if both are as fast as this device is known to be (`nas.devices.gate`, kept in a file beside it). The
+latency is the minimum over counted blocks of the median within a block. Several files are measured in turns within the
+same quiet moments, so that their ratio is a ratio.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,75 +41,194 @@ ONNX_ERRORS = (
 LENGTHS = "nas.lengths"
 """Key in a file's metadata: JSON of the names of its free axes, except the batch, and the length to measure each at."""
 
+PATIENCE_S = 2.0
+"""How long a measurement looks for quiet moments, in seconds."""
+
 BLOCK_S = 0.004
 """Length of a block, in seconds: some scheduler slices, and at least one inference."""
 
-PAUSE_S = 0.004
-"""Pause between blocks, in seconds."""
+REFERENCE_S = 0.001
+"""How long the reference is timed before and after each block, in seconds."""
 
-NOISY = 1.15
-"""A reference slower than its best by more than this factor makes a measurement `noisy`."""
+PAUSE_S = 0.004
+"""Pause between rounds, in seconds."""
+
+TOLERANCE = 1.05
+"""A moment is quiet if the reference takes at most this many times its best."""
+
+WANTED, ENOUGH = 12, 4
+"""Quiet rounds that may end a measurement, and those that suffice where its patience ends."""
+
+AGREEMENT = 1.005
+"""A measurement ends early if the `ENOUGH` least blocks of each file are within this factor."""
+
+SIZES = (8, 32, 128)
+"""Layers that a reference is made of, each of 48 KiB: about .4, 1.5 and 6 MiB. The least that is as large as the files
+is taken, since caches that a neighbour shares slow large networks alone."""
+
+MEMORY = 20
+"""Levels of past measurements that are kept. If all are slower than the best, and it is old, the device has changed."""
+
+MEMORY_S = 600.0
+"""Seconds that the kept levels must span before the best is given up."""
+
+_LAYER_BYTES = 3 * 64 * 64 * 4
+
+STATE = "NAS_REFERENCE"
+"""Environment variable that names the file in which the device's best reference is kept."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """One moment of a measurement.
+
+    Attributes:
+        references: Medians of the reference before, between and after the blocks, in seconds.
+        blocks: Median of each file's block, in seconds.
+    """
+
+    references: Sequence[float]
+    blocks: Sequence[float]
+
+
+@dataclass
+class Gate:
+    """What is known of a device's speed, and whether a moment is as fast.
+
+    The level of a measurement is what its reference was at or below `ENOUGH` times: a single lucky reading is no level.
+
+    Attributes:
+        best_s: The best level that the device ever showed, in seconds; infinite where nothing is known.
+        recent: Of the last measurements: Unix time and level.
+    """
+
+    best_s: float = float("inf")
+    recent: list[tuple[float, float]] = field(default_factory=list)
+
+    def is_quiet(self, level_s: float) -> bool:
+        """Whether a reference is within `TOLERANCE` of the best."""
+        return level_s <= TOLERANCE * self.best_s
+
+    def learn(self, references: Sequence[float], now: float) -> None:
+        """Take in the references of a measurement.
+
+        The best is given up for the best of the last `MEMORY` levels if none of them came near it for `MEMORY_S`: a
+        governor, a firmware or another host under the same name has made the device slower for good.
+        """
+        level = _level(references)
+        if not np.isfinite(level):
+            return
+        self.recent = [*self.recent, (now, level)][-MEMORY:]
+        self.best_s = min(self.best_s, level)
+        levels = [level for _, level in self.recent]
+        spans = self.recent[-1][0] - self.recent[0][0] >= MEMORY_S
+        if len(levels) == MEMORY and spans and not any(map(self.is_quiet, levels)):
+            self.best_s = min(levels)
+
+
+def gather(
+    observe: Callable[[], Round],
+    gate: Gate,
+    patience_s: float = PATIENCE_S,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[list[Round], list[Round]]:
+    """Observe rounds until enough of them were quiet, or the patience ends.
+
+    A device of which nothing is known is watched for the whole of it, since its first moments may all be slow.
+
+    Args:
+        observe: Gives the next round.
+        gate: What is known of the device; it is not changed.
+        patience_s: Bound on the time, in seconds; at least `WANTED` rounds are observed.
+        clock: In seconds.
+
+    Returns:
+        All rounds, and those that were quiet by the best known before or seen meanwhile.
+    """
+    begun, rounds = clock(), list[Round]()
+    while True:
+        rounds.append(observe())
+        best = Gate(min(gate.best_s, _level([r for each in rounds for r in each.references])))
+        quiet = [each for each in rounds if best.is_quiet(max(each.references))]
+        late = clock() - begun >= patience_s
+        if len(rounds) >= WANTED and (late or (np.isfinite(gate.best_s) and _settled(quiet))):
+            return rounds, quiet
+
+
+def _settled(quiet: Sequence[Round]) -> bool:
+    """Whether the least blocks agree: a minimum that stands alone may not be the last."""
+    if len(quiet) < WANTED:
+        return False
+    least = np.sort([each.blocks for each in quiet], axis=0)
+    return bool((least[ENOUGH - 1] <= AGREEMENT * least[0]).all())
 
 
 def measure(
-    path: str | Path,
+    paths: Sequence[str | Path],
     threads: int = 1,
     provider: str = "CPUExecutionProvider",
     batch: int = 1,
-    seconds: float = 1.0,
+    patience_s: float = PATIENCE_S,
     seed: int = 0,
-) -> dict[str, Any]:
-    """Measure the latency of a file's inference on random inputs.
+) -> list[dict[str, Any]]:
+    """Measure the latency of files' inference on random inputs, in turns in the same quiet moments.
 
     Args:
-        path: The ONNX file.
-        threads: Of the session; its operators run one after the other.
+        paths: The ONNX files.
+        threads: Of each session; its operators run one after the other.
         provider: Execution provider.
         batch: Bound to the batch axis where that is open.
-        seconds: How long to look for a quiet block.
+        patience_s: How long to look for quiet moments.
         seed: Of the inputs.
 
     Returns:
-        `latency_ms` and its noise `interval_ms` (the least block, and the tenth least of a hundred);
-        `p50_ms` and `p95_ms` of the single inferences; `reference_ms`, a fixed matrix product timed alike, and the
-        `quality` it shows (`good` or `noisy`); `runs`, `blocks`, and the `fingerprint` of device and runtime.
+        For each file `latency_ms` and its noise `interval_ms` (the least counted block, and the second least of ten);
+        `p50_ms` and `p95_ms` of the single inferences; `reference_ms`, the reference's level in the moments that
+        counted, and `best_reference_ms`, the best that the device is known for, both of so many `reference_layers`;
+        `quality`, `good` if at least `ENOUGH` rounds were quiet and `noisy` otherwise, when all rounds counted;
+        `runs`, `blocks` counted, and the `fingerprint` of device and runtime.
 
     Raises:
         Exception: One of `ONNX_ERRORS`, for a file that cannot be loaded or run.
     """
-    session, feeds = open_session(path, threads, provider, batch, seed)
-    names = [output.name for output in session.get_outputs()]
+    runs = [_inference(path, threads, provider, batch, seed) for path in paths]
+    size = reference_size(paths)
+    reference = _reference(size)
+    counts = [max(1, round(BLOCK_S / _fastest(run, 20))) for run in runs]
+    reference_count = max(3, round(REFERENCE_S / _fastest(reference, 50)))
+    singles: list[list[float]] = [[] for _ in runs]
 
-    def infer() -> None:
-        session.run(names, feeds)
-
-    reference = _reference()
-    warm_up(infer)
-    block_runs = max(1, round(BLOCK_S / _fastest(infer, 20)))
-    reference_runs = max(1, round(BLOCK_S / 4 / _fastest(reference, 20)))
-    blocks: list[float] = []
-    references: list[float] = []
-    singles: list[float] = []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(blocks) < 10:
-        references.append(float(np.median(_block(reference, reference_runs))))
-        times = _block(infer, block_runs)
-        blocks.append(float(np.median(times)))
-        singles += times
+    def observe() -> Round:
         time.sleep(PAUSE_S)
-    ordered = np.sort(blocks) * 1e3
-    drift = float(np.percentile(references, 10) / min(references))
-    return {
-        "latency_ms": float(ordered[0]),
-        "interval_ms": [float(ordered[0]), float(ordered[max(1, len(ordered) // 10)])],
-        "p50_ms": float(np.percentile(singles, 50) * 1e3),
-        "p95_ms": float(np.percentile(singles, 95) * 1e3),
-        "reference_ms": min(references) * 1e3,
-        "quality": "good" if drift < NOISY else "noisy",
-        "runs": len(singles),
-        "blocks": len(blocks),
-        "fingerprint": fingerprint(threads, provider, batch),
-    }
+        references, blocks = [_median(reference, reference_count)], list[float]()
+        for run, count, single in zip(runs, counts, singles, strict=True):
+            times = _times(run, count)
+            single += times
+            blocks.append(float(np.median(times)))
+            references.append(_median(reference, reference_count))
+        return Round(references, blocks)
+
+    rounds, quiet = gather(observe, load_gate(size), patience_s)
+    gate = keep_gate(size, [r for each in rounds for r in each.references])
+    counted = quiet if len(quiet) >= ENOUGH else rounds
+    level = float(np.median([max(each.references) for each in counted]))
+    return [
+        {
+            "latency_ms": float(ordered[0]),
+            "interval_ms": [float(ordered[0]), float(ordered[max(1, len(ordered) // 10)])],
+            "p50_ms": float(np.percentile(single, 50) * 1e3),
+            "p95_ms": float(np.percentile(single, 95) * 1e3),
+            "reference_ms": level * 1e3,
+            "best_reference_ms": gate.best_s * 1e3,
+            "reference_layers": size,
+            "quality": "good" if counted is quiet else "noisy",
+            "runs": len(single),
+            "blocks": len(counted),
+            "fingerprint": fingerprint(threads, provider, batch),
+        }
+        for k, single in enumerate(singles)
+        for ordered in [np.sort([each.blocks[k] for each in counted]) * 1e3]
+    ]
 
 
 def open_session(
@@ -135,6 +257,18 @@ def open_session(
     return session, feeds
 
 
+def _inference(path: str | Path, threads: int, provider: str, batch: int, seed: int) -> Callable[[], None]:
+    """One inference of a file, warmed up."""
+    session, feeds = open_session(path, threads, provider, batch, seed)
+    names = [output.name for output in session.get_outputs()]
+
+    def infer() -> None:
+        session.run(names, feeds)
+
+    warm_up(infer)
+    return infer
+
+
 def _lengths(path: str | Path, provider: str) -> Mapping[str, int]:
     """The lengths to measure free axes at, as the file's metadata say."""
     options = onnxruntime.SessionOptions()
@@ -156,10 +290,7 @@ def warm_up(infer: Callable[[], None], seconds: float = 0.05) -> None:
 def fingerprint(threads: int, provider: str, batch: int) -> dict[str, Any]:
     """What a latency depends on besides the model."""
     return {
-        "cpu": _cpu_name(),
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "system": platform.system(),
+        **_device(),
         "onnxruntime": onnxruntime.__version__,
         "provider": provider,
         "threads": threads,
@@ -167,7 +298,74 @@ def fingerprint(threads: int, provider: str, batch: int) -> dict[str, Any]:
     }
 
 
-def _block(run: Callable[[], None], count: int) -> list[float]:
+def reference_size(paths: Sequence[str | Path]) -> int:
+    """Of how many layers the reference for files is made: as large as the largest of them, as far as there is one."""
+    largest = max(Path(path).stat().st_size for path in paths)
+    return next((size for size in SIZES if size * _LAYER_BYTES >= largest), SIZES[-1])
+
+
+def load_gate(size: int = SIZES[0]) -> Gate:
+    """What is known of this device by a reference; nothing where another device, or another numpy, left the file."""
+    try:
+        kept = _kept()[str(size)]
+        return Gate(float(kept["best_s"]), [(float(when), float(level)) for when, level in kept["recent"]])
+    except (ValueError, KeyError, TypeError):
+        return Gate()
+
+
+def keep_gate(size: int, references: Sequence[float]) -> Gate:
+    """Take the references of a measurement into what is known of this device, and keep it for other processes.
+
+    A folder that cannot be written makes no difference to this measurement: the next one begins with less.
+    """
+    gate, file = load_gate(size), _state_file()
+    gate.learn(references, time.time())
+    gates = {**_kept(), str(size): {"best_s": gate.best_s, "recent": gate.recent}}
+    draft = file.with_name(f"{file.name}.{os.getpid()}.part")
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            draft.write_text(json.dumps({"device": _reference_fingerprint(), "gates": gates}) + "\n", encoding="utf-8")
+            draft.replace(file)
+        finally:
+            draft.unlink(missing_ok=True)
+    return gate
+
+
+def _kept() -> dict[str, Any]:
+    """Gates by size of the reference, as the file has them."""
+    try:
+        kept = json.loads(_state_file().read_text(encoding="utf-8"))
+        return dict(kept["gates"]) if kept["device"] == _reference_fingerprint() else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _state_file() -> Path:
+    cache = Path(os.environ.get("NAS_CACHE", "~/.cache/nas")).expanduser()
+    return Path(os.environ.get(STATE) or cache / "reference.json")
+
+
+def _device() -> dict[str, Any]:
+    return {
+        "cpu": _cpu_name(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "system": platform.system(),
+    }
+
+
+def _reference_fingerprint() -> dict[str, Any]:
+    """What the reference's speed depends on."""
+    return {**_device(), "numpy": np.__version__}
+
+
+def _level(references: Sequence[float]) -> float:
+    """What the reference was at or below `ENOUGH` times; infinite where it was timed less often."""
+    return float(np.sort(references)[ENOUGH - 1]) if len(references) >= ENOUGH else float("inf")
+
+
+def _times(run: Callable[[], None], count: int) -> list[float]:
     times: list[float] = []
     for _ in range(count):
         begun = time.perf_counter()
@@ -176,18 +374,37 @@ def _block(run: Callable[[], None], count: int) -> list[float]:
     return times
 
 
+def _median(run: Callable[[], None], count: int) -> float:
+    return float(np.median(_times(run, count)))
+
+
 def _fastest(run: Callable[[], None], count: int) -> float:
-    return max(min(_block(run, count)), 1e-6)
+    return max(min(_times(run, count)), 1e-6)
 
 
-def _reference() -> Callable[[], None]:
-    matrix = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
-    target = np.empty_like(matrix)
+def _reference(size: int) -> Callable[[], None]:
+    """Some layers of a network in numpy: products that keep the vector units busy, over more than the first cache.
+
+    The arrays lie at multiples of 64 bytes, so that it takes as long in every process; each product is small enough
+    for one thread.
+    """
+    left, right, target = (_aligned((size, 64, 64)) for _ in range(3))
+    rng = np.random.default_rng(0)
+    left[:], right[:] = rng.normal(size=left.shape), rng.normal(size=right.shape)
 
     def multiply() -> None:
-        np.matmul(matrix, matrix, out=target)
+        np.matmul(left, right, out=target)
+        np.maximum(target, 0, out=target)
 
+    warm_up(multiply)
     return multiply
+
+
+def _aligned(shape: tuple[int, ...]) -> np.ndarray:
+    size = 4 * int(np.prod(shape))
+    room = np.zeros(size + 64, np.uint8)
+    start = -room.ctypes.data % 64
+    return room[start : start + size].view(np.float32).reshape(shape)
 
 
 def _cpu_name() -> str:
@@ -200,16 +417,16 @@ def _cpu_name() -> str:
 
 
 def main() -> None:
-    """Measure from the command line and print one line of JSON."""
-    parser = argparse.ArgumentParser(description="Measure the latency of an ONNX file.")
-    parser.add_argument("model")
+    """Measure from the command line and print a line of JSON for each file."""
+    parser = argparse.ArgumentParser(description="Measure the latency of ONNX files.")
+    parser.add_argument("models", nargs="+")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--provider", default="CPUExecutionProvider")
     parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--patience", type=float, default=PATIENCE_S, help="seconds to look for quiet moments")
     options = parser.parse_args()
-    result = measure(options.model, options.threads, options.provider, options.batch, options.seconds)
-    sys.stdout.write(json.dumps(result) + "\n")
+    for result in measure(options.models, options.threads, options.provider, options.batch, options.patience):
+        sys.stdout.write(json.dumps(result) + "\n")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nas.devices.measure import PATIENCE_S
+
 
 @dataclass(frozen=True)
 class Target:
@@ -16,14 +18,14 @@ class Target:
         provider: ONNX Runtime's execution provider.
         threads: Of one inference.
         batch: Samples of one inference.
-        seconds: How long one measurement looks for a quiet moment.
+        patience_s: How long one measurement looks for quiet moments, in seconds.
     """
 
     name: str = "local"
     provider: str = "CPUExecutionProvider"
     threads: int = 1
     batch: int = 1
-    seconds: float = 0.8
+    patience_s: float = PATIENCE_S
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,15 @@ class Latency:
 
     Attributes:
         latency_ms: Milliseconds of one inference, undisturbed.
-        interval_ms: Its noise.
+        interval_ms: Its noise: the least of the blocks that counted, and the second least of ten.
         p50_ms: Median of single inferences on the machine as it was.
         p95_ms: Their 95th percentile.
         reference_ms: A fixed workload timed at the same moments.
-        quality: `good`, or `noisy` if the reference was disturbed.
+        best_reference_ms: The best that the device is known for.
+        reference_layers: Size of that workload.
+        quality: `good`, or `noisy` if the device was disturbed all the time.
         runs: Inferences timed.
-        blocks: Blocks they were timed in.
+        blocks: Blocks that counted.
         fingerprint: Device and runtime.
     """
 
@@ -47,6 +51,8 @@ class Latency:
     p50_ms: float
     p95_ms: float
     reference_ms: float
+    best_reference_ms: float
+    reference_layers: int
     quality: str
     runs: int
     blocks: int

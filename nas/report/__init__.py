@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from nas.ledger import open_ledger
+from nas.errors import RunError
+from nas.ledger import Ledger, open_ledger, writing
 from nas.report.page import write_page
 from nas.report.plots import plot_comparison, plot_front
-from nas.report.view import RunView, name_of, view
+from nas.report.view import RunView, view
+from nas.settle import settle
 
 __all__ = ["RunView", "plot_comparison", "plot_front", "report", "view", "write_front", "write_page"]
 
 COLUMNS = (
-    "accuracy accuracy_mean accuracy_std test_accuracy latency_ms p50_ms p95_ms size_bytes params macs".split()  # noqa: SIM905
+    *("accuracy", "accuracy_mean", "accuracy_std", "test_accuracy"),
+    *("latency_ms", "latency_quality", "p50_ms", "p95_ms", "size_bytes", "params", "macs"),
 )
 
 
 def report(runs: Sequence[str | Path], to: str | Path | None = None, storage: str = "") -> list[Path]:
     """Write `front.csv`, `front.png` and `report.html` of each run; of several also a comparison.
+
+    Latencies of the front that were measured in a noisy moment are measured again before, unless another process writes
+    to the run.
 
     Args:
         runs: Run folders.
@@ -32,7 +39,7 @@ def report(runs: Sequence[str | Path], to: str | Path | None = None, storage: st
     Raises:
         RunError: If a folder holds no run.
     """
-    views = [view(open_ledger(Path(run), storage_url=storage)) for run in runs]
+    views = [view(_settled(Path(run), storage)) for run in runs]
     written: list[Path] = []
     for run, shown in zip(runs, views, strict=True):
         folder = Path(run)
@@ -49,6 +56,14 @@ def report(runs: Sequence[str | Path], to: str | Path | None = None, storage: st
     return written
 
 
+def _settled(folder: Path, storage: str) -> Ledger:
+    """The ledger of a run, its front measured quietly as far as it can be."""
+    ledger = open_ledger(folder, storage_url=storage)
+    with suppress(RunError), writing(folder):
+        settle(ledger)
+    return ledger
+
+
 def write_front(run: RunView, to: Path) -> None:
     """Write the final front as a table, in order of latency."""
     temporary = to.with_name(to.name + ".part")
@@ -57,5 +72,5 @@ def write_front(run: RunView, to: Path) -> None:
         writer.writerow(["name", *COLUMNS, "passes"])
         for item in run.front:
             passes = getattr(item, "passes", ())
-            writer.writerow([name_of(item), *(item.metrics.get(c, "") for c in COLUMNS), "+".join(passes)])
+            writer.writerow([item.name, *(item.metrics.get(c, "") for c in COLUMNS), "+".join(passes)])
     temporary.replace(to)

@@ -17,7 +17,7 @@ from plotly.offline import get_plotlyjs
 
 from nas.ledger import Model, Trial
 from nas.report.plots import AXES, COLOURS, LABELS, is_wide, latency_bars, run_colour, scaled, staircase
-from nas.report.view import RunView, differences, hypervolumes, is_number, labels_of, measured, name_of
+from nas.report.view import RunView, differences, hypervolumes, is_number, labels_of, measured
 
 REASONS = 20
 """How many kinds of failure the page lists."""
@@ -57,7 +57,6 @@ def write_page(runs: Sequence[RunView], to: Path) -> None:
         figures["figure-hypervolume"] = _hypervolume_figure(labels_of(runs), curves)
     page = environment.get_template("page.html.j2").render(
         number=_number,
-        name_of=name_of,
         runs=runs,
         labels=labels_of(runs),
         differences=differences(runs),
@@ -87,7 +86,7 @@ def _front_figure(runs: Sequence[RunView], metric: str) -> go.Figure:
         _stage(figure, run.refined, metric, LABELS["refined"], COLOURS["refined"], "square")
         _stage(figure, run.compressed, metric, LABELS["compressed"], COLOURS["compressed"])
         if run.knee is not None:
-            _points(figure, [run.knee], metric, f"knee: {name_of(run.knee)}", COLOURS["knee"], "circle-open", size=18)
+            _points(figure, [run.knee], metric, f"knee: {run.knee.name}", COLOURS["knee"], "circle-open", size=18)
     costs = [scaled(item, metric) for item in measured(shown, metric, "accuracy")]
     axis = {"type": "log", "tickvals": _ticks(costs)} if is_wide(costs) else {"type": "linear"}
     _lay_out(figure, AXES[metric], "validation accuracy", height=460)
@@ -189,7 +188,7 @@ def _hover(item: Trial | Model) -> str:
     """The text at a point, as Plotly's HTML: name, numbers, architecture."""
     numbers = [f"{said} <b>{text}</b>" for key, (said, _) in NUMBERS.items() if (text := _number(item, key))]
     decisions = [f"{escape(path)} = {escape(str(label))}" for path, label in item.decisions.items()]
-    return "<br>".join([f"<b>{escape(name_of(item))}</b>", *numbers, "", *decisions])
+    return "<br>".join([f"<b>{escape(item.name)}</b>", *numbers, "", *decisions])
 
 
 def _number(item: Trial | Model, metric: str) -> str:

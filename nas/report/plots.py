@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from nas.ledger import Model, Trial
 from nas.pareto import front
-from nas.report.view import RunView, labels_of, measured, name_of
+from nas.report.view import RunView, labels_of, measured
 
 COLOURS = {
     "trials": "#b8b8b8",
@@ -139,7 +139,7 @@ def _draw(axes: Axes, run: RunView, metric: str) -> None:
     if run.knee is not None and measured([run.knee], metric, "accuracy"):
         x, y = _places([run.knee], metric)
         ring: dict[str, Any] = {"facecolors": "none", "edgecolors": COLOURS["knee"], "linewidths": 1.5}
-        axes.scatter(x, y, s=170, label=f"knee: {name_of(run.knee)}", zorder=6, **ring)
+        axes.scatter(x, y, s=170, label=f"knee: {run.knee.name}", zorder=6, **ring)
     _frame(axes, metric, [*trials, *run.models])
 
 

@@ -68,11 +68,6 @@ def view(ledger: Ledger) -> RunView:
     )
 
 
-def name_of(item: Trial | Model) -> str:
-    """What an item is called in pictures and tables."""
-    return item.name if isinstance(item, Model) else f"trial {item.number}"
-
-
 def labels_of(runs: Sequence[RunView]) -> list[str]:
     """What runs are called side by side: their names, numbered where several have the same."""
     times = Counter(run.record.name for run in runs)

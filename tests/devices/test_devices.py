@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from nas.blocks import ConvNet, Input, Network, Series, Transformer
-from nas.devices import Target, load_target, measure, measure_local
+from nas.devices import Target, is_doubtful, is_measured_here, load_target, measure, measure_local
 from nas.errors import TargetError
-from nas.evaluate import input_shapes
+from nas.evaluate import input_shapes, latency_metrics
 from nas.export import export_onnx
 
 SCRIPT = Path(measure.__file__)
@@ -27,14 +27,102 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of the device's best reference, not there yet."""
+    monkeypatch.setenv(measure.STATE, str(tmp_path / "reference.json"))
+    return tmp_path / "reference.json"
+
+
 def test_a_measurement_says_what_it_is_of(model: Path) -> None:
-    latency = measure_local(model, Target(seconds=0.2))
+    (latency,) = measure_local([model], Target(patience_s=0.2))
     low, high = latency.interval_ms
     assert 0 < low == latency.latency_ms <= high
     assert latency.p50_ms <= latency.p95_ms
-    assert latency.runs >= latency.blocks >= 10
+    assert latency.runs >= latency.blocks >= measure.ENOUGH
     assert latency.quality in ("good", "noisy")
+    assert latency.best_reference_ms > 0
     assert {"cpu", "cores", "onnxruntime", "provider", "threads", "batch"} <= set(latency.fingerprint)
+
+
+def test_files_are_measured_side_by_side(model: Path, tmp_path: Path) -> None:
+    twin = tmp_path / "twin.onnx"
+    twin.write_bytes(model.read_bytes())
+    first, second = measure_local([model, twin], Target())
+    assert second.latency_ms == pytest.approx(first.latency_ms, rel=0.2)
+    assert first.reference_ms == second.reference_ms
+    assert first.blocks == second.blocks
+
+
+def test_the_best_reference_is_kept_beside_the_device(model: Path, state: Path) -> None:
+    (first,) = measure_local([model], Target(patience_s=0.2))
+    kept = json.loads(state.read_text())["gates"]["8"]
+    assert kept["best_s"] * 1e3 == first.best_reference_ms
+    (second,) = measure_local([model], Target(patience_s=0.2))
+    assert second.best_reference_ms <= first.best_reference_ms
+    assert len(json.loads(state.read_text())["gates"]["8"]["recent"]) == 2
+
+
+def test_a_device_that_was_faster_makes_a_measurement_noisy(model: Path, state: Path) -> None:
+    measure.keep_gate(8, [1e-6] * measure.ENOUGH)
+    (latency,) = measure_local([model], Target(patience_s=0.2))
+    assert latency.quality == "noisy"
+    assert latency.best_reference_ms == pytest.approx(1e-3)
+
+
+def test_another_device_has_another_best(state: Path) -> None:
+    measure.keep_gate(8, [1e-6] * measure.ENOUGH)
+    assert measure.load_gate(8).best_s == 1e-6
+    assert measure.load_gate(32).best_s == float("inf")
+    kept = json.loads(state.read_text())
+    kept["device"]["cpu"] = "another"
+    state.write_text(json.dumps(kept))
+    assert measure.load_gate(8).best_s == float("inf")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"device": 1}', "\x00\xff"])
+def test_a_damaged_state_is_forgotten(text: str, state: Path) -> None:
+    state.write_text(text)
+    assert measure.load_gate(8).best_s == float("inf")
+    measure.keep_gate(8, [1e-6] * measure.ENOUGH)
+    assert measure.load_gate(8).best_s == 1e-6
+
+
+def test_a_state_that_cannot_be_kept_stops_nothing(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv(measure.STATE, str(tmp_path / "file" / "reference.json"))
+    (latency,) = measure_local([model], Target(patience_s=0.2))
+    assert latency.latency_ms > 0
+
+
+def test_what_was_quiet_is_doubted_when_the_device_shows_that_it_is_faster(state: Path) -> None:
+    values = {"latency_quality": "good", "reference_ms": 2e-3, "reference_layers": 8}
+    measure.keep_gate(8, [2e-6] * measure.ENOUGH)
+    assert not is_doubtful(values)
+    assert is_doubtful({**values, "latency_quality": "noisy"})
+    measure.keep_gate(8, [1e-6] * measure.ENOUGH)
+    assert is_doubtful(values)
+
+
+def test_a_latency_of_another_device_is_not_of_here(model: Path) -> None:
+    target = Target(patience_s=0.2)
+    (latency,) = measure_local([model], target)
+    metrics = latency_metrics(latency)
+    assert is_measured_here(metrics, target)
+    assert not is_measured_here({**metrics, "device": {**metrics["device"], "cpu": "another"}}, target)
+    assert not is_measured_here(metrics, Target(threads=2))
+
+
+def test_large_files_have_a_large_reference(tmp_path: Path) -> None:
+    sizes: list[int] = []
+    for number in (1_000, 1_000_000, 3_000_000, 50_000_000):
+        file = tmp_path / str(number)
+        with file.open("wb") as handle:
+            handle.truncate(number)
+        sizes.append(measure.reference_size([file]))
+    assert sizes == [8, 32, 128, 128]
 
 
 def test_a_free_length_is_measured_at_the_length_that_the_file_names(tmp_path: Path) -> None:
@@ -45,13 +133,13 @@ def test_a_free_length_is_measured_at_the_length_that_the_file_names(tmp_path: P
         export_onnx(net, input_shapes(net), file, free=net.free)
         _, feeds = measure.open_session(file, 1, "CPUExecutionProvider", 2, 0)
         taken.append(list(feeds["s"].shape))
-        latency = measure_local(file, Target(seconds=0.2))
+        (latency,) = measure_local([file], Target(patience_s=0.2))
     assert taken == [[2, 4, 20], [2, 4, 400]]
     assert latency.latency_ms > 0
 
 
 def test_a_larger_batch_takes_longer(model: Path) -> None:
-    one, many = (measure_local(model, Target(batch=b, seconds=0.2)).latency_ms for b in (1, 16))
+    one, many = (measure_local([model], Target(batch=b, patience_s=0.2))[0].latency_ms for b in (1, 16))
     assert many > 2 * one
 
 
@@ -63,10 +151,9 @@ def test_the_script_needs_numpy_and_onnxruntime_only(model: Path) -> None:
     }
     outside = {n.split(".")[0] for n in names} - set(sys.stdlib_module_names)
     assert outside == {"numpy", "onnxruntime"}
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(model), "--seconds", "0.1"], capture_output=True, text=True, check=True
-    )
-    assert json.loads(done.stdout)["latency_ms"] > 0
+    command = [sys.executable, str(SCRIPT), str(model), str(model), "--patience", "0.1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert [json.loads(line)["latency_ms"] > 0 for line in done.stdout.splitlines()] == [True, True]
 
 
 def test_unknown_target() -> None:
@@ -76,11 +163,11 @@ def test_unknown_target() -> None:
 
 def test_what_cannot_be_measured(model: Path, tmp_path: Path) -> None:
     with pytest.raises(TargetError, match=r"none.onnx: there is no such file"):
-        measure_local(tmp_path / "none.onnx", Target())
+        measure_local([tmp_path / "none.onnx"], Target())
     (tmp_path / "junk.onnx").write_bytes(b"junk")
     with pytest.raises(TargetError, match="ONNX Runtime cannot run it on target 'local'"):
-        measure_local(tmp_path / "junk.onnx", Target())
+        measure_local([tmp_path / "junk.onnx"], Target())
     with pytest.raises(
         TargetError, match="target 'phone': ONNX Runtime has no NoSuchProvider here; it has .*CPUExecutionProvider"
     ):
-        measure_local(model, Target("phone", provider="NoSuchProvider"))
+        measure_local([model], Target("phone", provider="NoSuchProvider"))

@@ -1,0 +1,110 @@
+"""One candidate, cheap before dear: what is measured when, and what a noisy measurement may decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nas.blocks import Dense, Network
+from nas.devices import Latency, Target, measure_local
+from nas.evaluate import Measure, Outcome, better, evaluate
+from nas.objective import parse_limit
+from nas.tasks import Task
+from nas.tasks.task import Modality, Split
+from nas.training import Training
+
+
+def split(n: int) -> Split:
+    x = np.random.default_rng(n).normal(size=(n, 6)).astype(np.float32)
+    return Split({"table": x}, (x[:, 0] > 0).astype(np.int64))
+
+
+TASK = Task("made", {"table": Modality("vector", (6,), 0.0, 1.0, {})}, ("no", "yes"), split(128),
+            split(64), split(64))  # fmt: skip
+
+
+def latency(ms: float, quality: str = "good") -> Latency:
+    return Latency(ms, (ms, ms), ms, ms, 1.0, 1.0, 8, quality, 10, 10, {"cpu": "made"})
+
+
+def meter(given: Iterator[Latency], calls: list[Path]) -> Measure:
+    def measure(paths: Sequence[Path]) -> Sequence[Latency]:
+        calls.extend(paths)
+        return [next(given) for _ in paths]
+
+    return measure
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., tuple[Outcome, int]]:
+    def evaluated(latencies: Sequence[Latency], *limits: str) -> tuple[Outcome, int]:
+        calls: list[Path] = []
+        bounds = tuple(parse_limit(text) for text in limits)
+        network = Network({"table": Dense(8)})
+        measure = meter(iter(latencies), calls)
+        outcome = evaluate(network, {}, TASK, Training(epochs=1), bounds, measure, tmp_path / "0", {})
+        return outcome, len(calls)
+
+    return evaluated
+
+
+def test_the_file_that_ships_is_measured_once(run: Callable[..., tuple[Outcome, int]]) -> None:
+    outcome, calls = run([latency(1.0)])
+    assert calls == 1
+    assert outcome.metrics["latency_ms"] == 1.0
+    assert "latency_untrained_ms" not in outcome.metrics
+
+
+def test_a_limit_on_latency_is_held_before_training_and_after(run: Callable[..., tuple[Outcome, int]]) -> None:
+    outcome, calls = run([latency(1.0), latency(3.0)], "latency_ms<=2")
+    assert calls == 2
+    assert outcome.state == "infeasible"
+    assert (outcome.metrics["latency_untrained_ms"], outcome.metrics["latency_ms"]) == (1.0, 3.0)
+    assert "accuracy" in outcome.metrics
+
+
+def test_what_breaks_a_limit_is_never_trained(run: Callable[..., tuple[Outcome, int]]) -> None:
+    outcome, calls = run([latency(3.0)], "latency_ms<=2")
+    assert (outcome.state, calls) == ("infeasible", 1)
+    assert "accuracy" not in outcome.metrics
+
+
+def test_a_noisy_latency_refuses_nothing_before_training(run: Callable[..., tuple[Outcome, int]]) -> None:
+    outcome, calls = run([latency(3.0, "noisy"), latency(1.5)], "latency_ms<=2")
+    assert (outcome.state, calls) == ("complete", 2)
+    assert outcome.metrics["latency_ms"] == 1.5
+
+
+def test_a_noisy_latency_is_measured_again_before_it_refuses(run: Callable[..., tuple[Outcome, int]]) -> None:
+    quiet_later = [latency(1.0), latency(3.0, "noisy"), latency(2.5, "noisy"), latency(1.9)]
+    outcome, calls = run(quiet_later, "latency_ms<=2")
+    assert (outcome.state, calls) == ("complete", 4)
+    outcome, calls = run([latency(1.0), *[latency(3.0, "noisy")] * 3], "latency_ms<=2")
+    assert (outcome.state, calls) == ("infeasible", 4)
+
+
+def test_without_a_limit_a_noisy_latency_is_kept_as_such(run: Callable[..., tuple[Outcome, int]]) -> None:
+    outcome, calls = run([latency(3.0, "noisy")])
+    assert (outcome.state, calls) == ("complete", 1)
+    assert outcome.metrics["latency_quality"] == "noisy"
+
+
+def test_an_undisturbed_measurement_is_believed_though_it_is_slower() -> None:
+    assert better(latency(2.0), latency(1.0, "noisy")).latency_ms == 2.0
+    assert better(latency(2.0, "noisy"), latency(1.0, "noisy")).latency_ms == 1.0
+
+
+def test_the_trained_file_is_the_one_that_is_measured(tmp_path: Path) -> None:
+    seen: list[bytes] = []
+
+    def measure(paths: Sequence[Path]) -> Sequence[Latency]:
+        seen.extend(path.read_bytes() for path in paths)
+        return measure_local(paths, Target(patience_s=0.2))
+
+    folder = tmp_path / "0"
+    outcome = evaluate(Network({"table": Dense(8)}), {}, TASK, Training(epochs=1), (), measure, folder, {})
+    assert seen == [(folder / "model.onnx").read_bytes()]
+    assert outcome.metrics["latency_ms"] > 0
