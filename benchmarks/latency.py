@@ -158,8 +158,8 @@ def _report(table: pd.DataFrame, params: dict[str, int]) -> str:
         f"beside two trainers; {machine['cores']} cores of {machine['cpu']}, ONNX Runtime {machine['onnxruntime']}.",
         "",
         "CV: standard deviation over repetitions as a share of the mean, median over files and worst file. Worst "
-        "error: largest distance of one measurement from its file's median, alone or not. Cost: seconds of one measurement, "
-        "without starting the process.",
+        "error: largest distance of one measurement from its file's median, alone or not. Cost: seconds of one "
+        "measurement, without starting the process.",
         "",
         "| load | how | CV, median file | CV, worst file | worst single error |",
         "|---|---|---|---|---|",

@@ -27,9 +27,6 @@ app = typer.Typer(
 _out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
-PACE = 0.02
-"""Times whose ratio is nearer to 1 are called equal."""
-
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
 Data = Annotated[Path | None, typer.Option(help="Data folder of the task, or the table.")]
 Storage = Annotated[str, typer.Option(help="URL of a database that holds the study.")]
@@ -216,22 +213,28 @@ def export_bundle(
 
 @app.command()
 def measure(
-    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx")],
+    models: Annotated[
+        list[Path], typer.Argument(metavar="MODEL.onnx...", help="Several are measured in turns: their ratio holds.")
+    ],
     target: Annotated[str, typer.Option(help="Device to measure on.")] = "local",
     as_json: Json = False,
 ) -> None:
-    """Measure the latency of an ONNX file."""
+    """Measure the latency of ONNX files."""
     from nas.devices import load_target, measure_local
 
-    (latency,) = measure_local([model], load_target(target))
-    low, high = latency.interval_ms
-    _say(
-        as_json,
-        asdict(latency),
-        f"{latency.latency_ms:.4f} ms (noise {low:.4f} to {high:.4f}; p50 {latency.p50_ms:.4f}, "
-        f"p95 {latency.p95_ms:.4f}; {latency.quality}) on {latency.fingerprint['cpu']}, "
-        f"{latency.fingerprint['threads']} thread, ONNX Runtime {latency.fingerprint['onnxruntime']}",
-    )
+    latencies = measure_local(models, load_target(target))
+    for model, latency in zip(models, latencies, strict=True):
+        low, high = latency.interval_ms
+        ratio = latency.latency_ms / latencies[0].latency_ms
+        _say(
+            as_json,
+            {"model": str(model), **asdict(latency)},
+            (f"{model}: " if models[1:] else "")
+            + f"{latency.latency_ms:.4f} ms (noise {low:.4f} to {high:.4f}; p50 {latency.p50_ms:.4f}, "
+            f"p95 {latency.p95_ms:.4f}; {latency.quality}) on {latency.fingerprint['cpu']}, "
+            f"{latency.fingerprint['threads']} thread, ONNX Runtime {latency.fingerprint['onnxruntime']}"
+            + (f"; {ratio:.2f} of the time of {models[0]}" if latency is not latencies[0] else ""),
+        )
 
 
 @app.command()
@@ -319,7 +322,7 @@ def _seconds(text: str | None) -> float | None:
 
 def _show_model(made: Any, as_json: bool) -> None:
     """Print a finished model, or why it could not be made."""
-    from nas.progress import latency_text
+    from nas.progress import latency_text, what_passes_brought
     from nas.refine import Refusal
 
     if isinstance(made, Refusal):
@@ -331,21 +334,8 @@ def _show_model(made: Any, as_json: bool) -> None:
         as_json,
         {"model": made.name, "metrics": m},
         f"{made.name}: accuracy {m['accuracy']:.4f}{seeds}, test {m['test_accuracy']:.4f}, "
-        f"{latency_text(m)}, {m['size_bytes']:,} bytes{_what_passes_brought(made)}",
+        f"{latency_text(m)}, {m['size_bytes']:,} bytes{what_passes_brought(made)}",
     )
-
-
-def _what_passes_brought(model: Any) -> str:
-    """Whether the last pass paid on this target, in bytes and in time, and what all passes brought together."""
-    m = model.metrics
-    if "pass_time_ratio" not in m:
-        return ""
-    ratio = m["pass_time_ratio"]
-    pace = "faster" if ratio < 1 - PACE else "slower" if ratio > 1 + PACE else "as fast"
-    noisy = " (noisy)" if m["latency_quality"] == "noisy" else ""
-    paid = f"{m['pass_bytes_ratio']:.2f} of the bytes, {ratio:.2f} of the time, {pace}{noisy}"
-    together = f"; all passes: {m['bytes_ratio']:.2f} of the bytes, {m['time_ratio']:.2f} of the time"
-    return f"; {model.passes[-1]} here: {paid}{together if model.passes[1:] else ''}"
 
 
 def _say(as_json: bool, values: Any, text: str) -> None:

@@ -12,8 +12,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from nas.front import front_of, hypervolume_of
-from nas.ledger import Ledger, Trial
+from nas.ledger import Ledger, Model, Trial
 from nas.proposals import COUNTED
+
+PACE = 0.02
+"""Times whose ratio is nearer to 1 are called equal."""
 
 
 class SearchProgress:
@@ -99,6 +102,23 @@ def describe(trial: Trial) -> str:
 def latency_text(metrics: Mapping[str, Any], unit: str = " ms") -> str:
     """A latency; `~` stands before one that was measured while the device was disturbed."""
     return f"{'~' if metrics.get('latency_quality') == 'noisy' else ''}{metrics['latency_ms']:.4f}{unit}"
+
+
+def what_passes_brought(model: Model) -> str:
+    """Whether the last pass paid on this target, in bytes and in time, and what all passes brought together."""
+    m = model.metrics
+    if "pass_time_ratio" not in m:
+        return ""
+    noisy = " (noisy)" if m["latency_quality"] == "noisy" else ""
+    ratio = m["pass_time_ratio"]
+    paid = f"{m['pass_bytes_ratio']:.2f} of the bytes, {ratio:.2f} of the time, {pace(ratio)}{noisy}"
+    together = f"; all passes: {m['bytes_ratio']:.2f} of the bytes, {m['time_ratio']:.2f} of the time"
+    return f"; {model.passes[-1]} here: {paid}{together if model.passes[1:] else ''}"
+
+
+def pace(ratio: float) -> str:
+    """A ratio of times in words."""
+    return "faster" if ratio < 1 - PACE else "slower" if ratio > 1 + PACE else "as fast"
 
 
 def _readable(seconds: float) -> str:
