@@ -34,7 +34,7 @@ class Latency:
 
     Attributes:
         latency_ms: Milliseconds of one inference, undisturbed.
-        interval_ms: Its noise: the least of the blocks that counted, and the second least of ten.
+        interval_ms: Its noise: the least of the blocks that counted, and the middle one.
         p50_ms: Median of single inferences on the machine as it was.
         p95_ms: Their 95th percentile.
         reference_ms: A fixed workload timed at the same moments.
