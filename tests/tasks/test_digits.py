@@ -12,6 +12,8 @@ from nas.errors import TaskError
 from nas.tasks import Task
 from nas.tasks.digits import VARIANTS, Difficulty, load_digits, make_digits
 
+pytestmark = pytest.mark.xdist_group("digits")
+
 SMALL = Difficulty(train=100, valid=50, test=50)
 CLEAN = Difficulty(train=300, valid=150, test=150, hidden=0, grain=0)
 
@@ -94,6 +96,18 @@ def test_damaged_cache_is_made_again(small: Path, damage: str) -> None:
     assert load_digits(SMALL, small.parent).fingerprint == fingerprint
     with np.load(small, allow_pickle=False) as arrays:
         assert len(arrays.files) == 9
+
+
+@pytest.mark.parametrize("package", ["mlxtend", "espeakng_loader"])
+def test_a_missing_package_is_named_with_what_installs_it_and_a_cached_task_needs_none(
+    package: str, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(
+        TaskError, match=rf"package {package.replace('_', '-')} is missing.\npip install 'nas\[digits\]'"
+    ):
+        load_digits(SMALL, tmp_path / "new")
+    assert len(load_digits(SMALL, small.parent).train) == 100
 
 
 def test_environment_names_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
