@@ -1,18 +1,31 @@
-"""A small real run that many tests look at: dense networks on a table, searched, refined and compressed once."""
+"""What many tests share: one Ray, and a small real run on it: dense networks on a table.
+
+`make test` runs the tests in several processes. All that need Ray are in one group, so that one process starts it,
+once; they come first, since they take longest.
+"""
 
 from __future__ import annotations
 
+import logging
+import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import ray
+import torch
 
 from nas.compress import compress
+from nas.execution import TRAINER_ENVIRONMENT
 from nas.refine import refine
 from nas.search import search
 from nas.training import Training
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)
 
 SPACE = """
 from nas import Space, choose, integer
@@ -25,6 +38,17 @@ space = Space(
     )
 )
 """
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what needs Ray into one group, and first; and let no two tests measure latency at the same time."""
+    for item in items:
+        if "one_ray" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("ray"))
+        elif "devices" in item.path.parts:
+            item.add_marker(pytest.mark.xdist_group("latency"))
+    items.sort(key=lambda item: "one_ray" not in getattr(item, "fixturenames", ()))
 
 
 def write_table(path: Path, rows: int = 400) -> Path:
@@ -50,10 +74,22 @@ def space_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def pristine_run(tmp_path_factory: pytest.TempPathFactory, table: Path, space_file: Path) -> Path:
+def one_ray() -> Iterator[str]:
+    """Ray for all tests that search in this process; its address, for commands that join it."""
+    ray.init(
+        num_cpus=2, resources={"target:local": 1}, include_dashboard=False, log_to_driver=False,
+        runtime_env={"env_vars": TRAINER_ENVIRONMENT}, logging_level=logging.ERROR,
+    )  # fmt: skip
+    yield ray.get_runtime_context().gcs_address
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def pristine_run(tmp_path_factory: pytest.TempPathFactory, one_ray: str, table: Path, space_file: Path) -> Path:
+    """A run that was searched, refined and compressed once."""
     run = tmp_path_factory.mktemp("runs") / "run"
     search(space_file, run, data=table, label="kind", trials=6, training=Training(epochs=4))
-    refine(run, seeds=2, epochs=8, members=3)
+    refine(run, seeds=2, epochs=8, members=2)
     compress(run)
     return run
 

@@ -95,15 +95,15 @@ def test_a_ready_space_is_encoded_quickly() -> None:
     space = load_space(Path(__file__).parent.parent / "search_spaces" / "avdigits.py")
     architectures = [space.sample(random.Random(seed)) for seed in range(100)]
     space.encode(architectures[0])
-    begun = time.perf_counter()
+    begun = time.process_time()
     for architecture in architectures:
         space.encode(architecture)
-    assert (time.perf_counter() - begun) / 100 < 1e-3
+    assert (time.process_time() - begun) / 100 < 1e-3
 
 
 def test_a_huge_tree_has_its_places_at_once() -> None:
     layer = Layer(integer(1, 512), choose(plain=Layer(choose(1, 2)), deep=repeat(Layer(choose("x", "y", "z")), 1, 20)))
     space = Space(Net(layers=repeat(layer, 1, 100)))
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert space.encoding.size == 1 + 100 * (1 + 2 + 1 + 1 + 20 * 3)
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5

@@ -1,4 +1,7 @@
-"""The whole way, on real Ray: what a user's run looks like, and what it survives."""
+"""The whole way, on real Ray: what a user's run looks like, and what it survives.
+
+Searches in this process share one Ray; commands whose process is killed or interrupted start their own.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,8 @@ from nas.search import search
 from nas.space import Architecture
 from nas.space_file import space_from_source
 from nas.training import Training
+
+pytestmark = pytest.mark.usefixtures("one_ray")
 
 TRICKY = """
 import os
@@ -69,7 +74,7 @@ def counted(run: Path) -> list[Architecture]:
 
 
 def wait_for(run: Path, trials: int, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline and process.poll() is None:
         if (run / "run.json").exists() and len(counted(run)) >= trials:
             return
@@ -116,7 +121,7 @@ def test_refined_and_compressed_models_are_measured_on_their_files(pristine_run:
 
 def test_refining_again_does_nothing(finished_run: Path) -> None:
     before = {f: f.stat().st_mtime_ns for f in finished_run.glob("models/*/model.json")}
-    refine(finished_run, seeds=2, epochs=8, members=3)
+    refine(finished_run, seeds=2, epochs=8, members=2)
     assert {f: f.stat().st_mtime_ns for f in finished_run.glob("models/*/model.json")} == before
 
 
@@ -142,17 +147,17 @@ def test_every_failure_is_recorded_with_its_reason(tmp_path: Path, table: Path) 
 
 def test_killed_driver_resumes_to_exactly_the_trials_asked_for(tmp_path: Path, table: Path, space_file: Path) -> None:
     run = tmp_path / "run"
-    line = command(run, space_file, table, "--trials", "9")
+    line = command(run, space_file, table, "--trials", "6")
     process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     wait_for(run, 2, process)
     process.kill()
     process.communicate()
     before = {t.number: t for t in open_ledger(run).trials() if t.state in COUNTED}
-    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=200)
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     after = counted(run)
-    assert len(after) == 9
-    assert len(set(after)) == 9
+    assert len(after) == 6
+    assert len(set(after)) == 6
     trials = {t.number: t for t in open_ledger(run).trials()}
     assert all(trials[n] == t for n, t in before.items())
     assert Counter(t.state for t in trials.values())["running"] == 0
@@ -165,14 +170,14 @@ def test_ctrl_c_ends_cleanly_and_the_run_goes_on(tmp_path: Path, table: Path, sp
     )
     wait_for(run, 1, process)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 130, output
     assert "Traceback" not in output
     told = len(counted(run))
     assert 1 <= told < 30
     assert {t.state for t in open_ledger(run).trials()} <= {"complete", "running"}
     done = subprocess.run(command(run, space_file, table, "--trials", str(told + 1)), capture_output=True, text=True,
-                          check=False, timeout=120)  # fmt: skip
+                          check=False, timeout=300)  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(set(counted(run))) == told + 1
 

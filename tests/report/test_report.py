@@ -31,7 +31,7 @@ def render(page: Path, tmp_path: Path, *flags: str) -> str:
          "--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr",
          f"--user-data-dir={tmp_path / 'chromium'}", "--window-size=1300,2000", "--virtual-time-budget=8000",
          *flags, page.as_uri()],
-        capture_output=True, text=True, check=True, timeout=120,
+        capture_output=True, text=True, check=True, timeout=300,
     )  # fmt: skip
     assert "CONSOLE" not in done.stderr, done.stderr
     return done.stdout

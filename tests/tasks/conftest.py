@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,12 +24,18 @@ def digits(digits_cache: Path) -> Task:
     return load_digits(None, digits_cache)
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> Path:
-    """A cache that holds a small task, to be damaged."""
-    load_digits(SMALL, tmp_path)
-    (file,) = tmp_path.glob("digits-*.npz")
+@pytest.fixture(scope="session")
+def small_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("small")
+    load_digits(SMALL, folder)
+    (file,) = folder.glob("digits-*.npz")
     return file
+
+
+@pytest.fixture
+def small(small_file: Path, tmp_path: Path) -> Path:
+    """A cache that holds a small task, to be damaged."""
+    return Path(shutil.copy2(small_file, tmp_path))
 
 
 @pytest.fixture(scope="session")
