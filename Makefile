@@ -1,7 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
-# Modules are compiled when they are first used: most never are, and compiling all takes as long as all the rest.
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 # One process for each core, up to four, since each takes about 1.5 GiB; tests of one group share one process.
 PARALLEL := -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 

@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "one_ray" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("ray"))
-        elif "devices" in item.path.parts:
+        elif "devices" in item.path.parts or item.path.name == "test_settle.py":
             item.add_marker(pytest.mark.xdist_group("latency"))
     items.sort(key=lambda item: "one_ray" not in getattr(item, "fixturenames", ()))
 
