@@ -14,10 +14,10 @@ from nas.compress import load_module
 from nas.errors import BundleError, ExportError, RunError
 from nas.export import compare, run_onnx, score_onnx
 from nas.front import front_of, knee_of
-from nas.ledger import Ledger, Model, replace_folder, write_json, writing
+from nas.ledger import Ledger, Model, replace_folder, write_json
 from nas.objective import parse_limit
 from nas.run import Context, open_run
-from nas.settle import settle
+from nas.settle import settle_unless_busy
 
 PROOF_SAMPLES = 128
 """Real samples of the validation split that torch and ONNX Runtime are compared on."""
@@ -73,13 +73,12 @@ def export(
         The model and the proof.
 
     Raises:
-        RunError: If there is no run, no model, or none that was asked for, or another process writes to the run.
+        RunError: If there is no run, no model, or none that was asked for.
         ExportError: If the file does not compute what the network does.
         BundleError: If the folder holds something else.
     """
     ledger, context = open_run(Path(run), data, storage)
-    with writing(ledger.folder):
-        settle(ledger)
+    settle_unless_busy(ledger, trials=False)
     chosen = choose_model(ledger, model, trial, limits)
     destination = Path(to)
     _check_destination(destination)

@@ -27,6 +27,9 @@ app = typer.Typer(
 _out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
+MEASURE_S = 10.0
+"""How long `nas measure` tries to find a quiet moment."""
+
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
 Data = Annotated[Path | None, typer.Option(help="Data folder of the task, or the table.")]
 Storage = Annotated[str, typer.Option(help="URL of a database that holds the study.")]
@@ -197,6 +200,7 @@ def export_bundle(
 ) -> None:
     """Write a model as a folder to deploy, after proving its file."""
     from nas.bundle import export
+    from nas.progress import latency_text
 
     if knee and (model or limit):
         raise typer.BadParameter("--knee cannot be combined with --model or --limit.")
@@ -205,7 +209,7 @@ def export_bundle(
         as_json,
         {"model": chosen.name, "bundle": str(to), "proof": asdict(proof), "metrics": chosen.metrics},
         f"{to}: {chosen.name}, validation accuracy {proof.valid_accuracy:.4f}, test {proof.test_accuracy:.4f}, "
-        f"{chosen.metrics['latency_ms']:.4f} ms, {chosen.metrics['size_bytes']:,} bytes; ONNX Runtime against torch "
+        f"{latency_text(chosen.metrics)}, {chosen.metrics['size_bytes']:,} bytes; ONNX Runtime against torch "
         f"{proof.max_rel:.1e} on {proof.samples} samples"
         + (f", labels like its twin in 32 bits {proof.agreement:.1%}" if "int8" in chosen.passes else ""),
     )
@@ -220,9 +224,9 @@ def measure(
     as_json: Json = False,
 ) -> None:
     """Measure the latency of ONNX files."""
-    from nas.devices import load_target, measure_local
+    from nas.devices import load_target, measure_patiently
 
-    latencies = measure_local(models, load_target(target))
+    latencies = measure_patiently(models, load_target(target), MEASURE_S)
     for model, latency in zip(models, latencies, strict=True):
         low, high = latency.interval_ms
         ratio = latency.latency_ms / latencies[0].latency_ms

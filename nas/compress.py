@@ -20,7 +20,7 @@ from nas.blocks import count_macs, count_params
 from nas.blocks.network import MultimodalNet
 from nas.compression import Prune, Quantize
 from nas.errors import CompressionError, RunError
-from nas.evaluate import Measure, build, input_shapes, latency_metrics
+from nas.evaluate import Measure, beside, build, input_shapes
 from nas.execution import cluster, run_jobs
 from nas.export import export_onnx, run_onnx, score_onnx
 from nas.ledger import Ledger, Model, replace_folder, write_model, writing
@@ -73,7 +73,7 @@ def compress(
     folder = Path(run)
     with writing(folder):
         ledger, context = open_run(folder, data, storage)
-        settle(ledger)
+        settle(ledger, trials=False)
         parents = [model for model in ledger.models() if model.stage == "refined"]
         if not parents:
             raise RunError(f"{folder}: has no refined model to compress.", f"Refine first: nas refine {folder}.")
@@ -110,7 +110,7 @@ def compress_job(context: Context, job: CompressJob, measure: Measure) -> list[M
             break
         metrics = {
             **_scored(module, context, draft),
-            **_timed(draft / "model.onnx", source, parent.folder / "model.onnx", measure),
+            **beside(draft / "model.onnx", source, parent.folder / "model.onnx", measure),
             **proof,
             "compress_s": time.perf_counter() - begun,
         }
@@ -181,29 +181,7 @@ def _scored(module: MultimodalNet, context: Context, folder: Path) -> dict[str, 
     }
 
 
-def _timed(file: Path, before: Path, parent: Path, measure: Measure) -> dict[str, Any]:
-    """Latency of a file, and what its last pass and all of them made of bytes and time, measured side by side.
-
-    Returns:
-        `pass_bytes_ratio` and `pass_time_ratio` to the file before the last pass, `bytes_ratio` and `time_ratio` to the
-        parent, and what `latency_metrics` gives.
-    """
-    others = [before] if before == parent else [before, parent]
-    latency, *theirs = measure([file, *others])
-    (bytes_before, time_before), (bytes_parent, time_parent) = (
-        (file.stat().st_size / other.stat().st_size, latency.latency_ms / its.latency_ms)
-        for other, its in ((others[0], theirs[0]), (others[-1], theirs[-1]))
-    )
-    return {
-        "pass_bytes_ratio": bytes_before,
-        "pass_time_ratio": time_before,
-        "bytes_ratio": bytes_parent,
-        "time_ratio": time_parent,
-        **latency_metrics(latency),
-    }
-
-
 def _is_done(ledger: Ledger, parent: Model, chain: tuple[Pass, ...]) -> bool:
     name = "-".join((parent.name, *(step.label for step in chain)))
-    file, source = ledger.folder / "models" / name / "model.json", parent.folder / "weights.safetensors"
+    file, source = (folder / "weights.safetensors" for folder in (ledger.folder / "models" / name, parent.folder))
     return file.exists() and file.stat().st_mtime >= source.stat().st_mtime

@@ -33,9 +33,6 @@ from nas.training import Epoch, Training, train
 Measure = Callable[[Sequence[Path]], Sequence[Latency]]
 """Measures the latencies of ONNX files on the run's target, alone on it; several in turns in the same quiet moments."""
 
-_ATTEMPTS = 3
-"""How often a trained candidate is measured before a noisy latency is held against it."""
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -137,12 +134,13 @@ def evaluate(
     if any(limit.metric == "latency_ms" for limit in limits):
         (early,) = measure([file])
         metrics["latency_untrained_ms"] = early.latency_ms
-        if early.quality == "good" and (outcome := _refused(limits, {**metrics, **latency_metrics(early)})):
+        found = {**metrics, **latency_metrics(early)}
+        if outcome := _refused(_certain(limits, found), found):
             return outcome
     metrics |= train_and_score(module, task, training, draft)
-    metrics |= timed("measure_s", lambda: _measured(file, limits, measure))
+    metrics |= timed("measure_s", lambda: latency_metrics(measure([file])[0]))
     metrics["wall_s"] = time.perf_counter() - begun
-    if outcome := _refused(limits, metrics, missing=True):
+    if outcome := _refused(_certain(limits, metrics), metrics, missing=True):
         return outcome
     write_json(draft / "metrics.json", metrics)
     replace_folder(draft, folder)
@@ -189,22 +187,32 @@ def train_and_score(module: MultimodalNet, task: Task, training: Training, folde
     return metrics
 
 
-def _measured(file: Path, limits: tuple[Limit, ...], measure: Measure) -> dict[str, Any]:
-    """Measure the file that ships; again where a limit would be broken by a noisy latency."""
-    (latency,) = measure([file])
-    for _ in range(_ATTEMPTS - 1):
-        metrics = latency_metrics(latency)
-        broken = any(limit.violation(metrics) > 0 for limit in limits if limit.metric == "latency_ms")
-        if latency.quality == "good" or not broken:
-            break
-        (again,) = measure([file])
-        latency = better(latency, again)
-    return latency_metrics(latency)
+def beside(file: Path, before: Path, parent: Path, measure: Measure) -> dict[str, Any]:
+    """Latency of a compressed file, and what its last pass and all of them made of bytes and time, measured in turns.
 
+    Args:
+        file: The compressed file.
+        before: The file that its last pass was applied to.
+        parent: The file that its first pass was applied to.
+        measure: Measures several files in the same moments.
 
-def better(first: Latency, second: Latency) -> Latency:
-    """The measurement of one file to believe: the one that was not disturbed, of two that were the faster."""
-    return min(first, second, key=lambda latency: (latency.quality != "good", latency.latency_ms))
+    Returns:
+        `pass_bytes_ratio` and `pass_time_ratio` to the file before the last pass, `bytes_ratio` and `time_ratio` to the
+        parent, and what `latency_metrics` gives.
+    """
+    others = [before] if before == parent else [before, parent]
+    latency, *theirs = measure([file, *others])
+    (bytes_before, time_before), (bytes_parent, time_parent) = (
+        (file.stat().st_size / other.stat().st_size, latency.latency_ms / its.latency_ms)
+        for other, its in ((others[0], theirs[0]), (others[-1], theirs[-1]))
+    )
+    return {
+        "pass_bytes_ratio": bytes_before,
+        "pass_time_ratio": time_before,
+        "bytes_ratio": bytes_parent,
+        "time_ratio": time_parent,
+        **latency_metrics(latency),
+    }
 
 
 def latency_metrics(latency: Latency) -> dict[str, Any]:
@@ -241,6 +249,12 @@ def _disk_is_full(error: Exception, folder: Path) -> bool:
     """Not every library raises `OSError` when it cannot write, so the disk itself is asked too."""
     parents = [p for p in (folder, *folder.parents) if p.exists()]
     return (isinstance(error, OSError) and error.errno == errno.ENOSPC) or disk_usage(parents[0]).free < 2**16
+
+
+def _certain(limits: tuple[Limit, ...], metrics: Mapping[str, Any]) -> tuple[Limit, ...]:
+    """The limits that can be held against metrics: a noisy latency is measured again before one is."""
+    noisy = metrics.get("latency_quality") == "noisy"
+    return tuple(limit for limit in limits if not (noisy and limit.metric == "latency_ms"))
 
 
 def _refused(limits: tuple[Limit, ...], metrics: Mapping[str, Any], missing: bool = False) -> Outcome | None:

@@ -38,9 +38,10 @@ def front_of(items: Sequence[Item], objectives: Sequence[Objective], hopeful: bo
     mask = pareto.front(points, noise)
     for i, item in enumerate(items):
         if hopeful and not mask[i] and item.metrics.get("latency_quality") == "noisy":
-            hoped = points.copy()
-            hoped[i] = minimised(objectives, {**item.metrics, "latency_ms": _hoped(item.metrics)})
-            mask[i] = pareto.front(hoped, noise)[i]
+            hoped = _points([_Hoped(item)], objectives)[0]
+            better = (hoped - points > noise + noise[i]).any(axis=1)
+            beaten = (points <= hoped).all(axis=1) & better
+            mask[i] = not (np.isnan(hoped).any() or np.delete(beaten, i).any())
     return [item for item, kept in zip(items, mask, strict=True) if kept]
 
 
@@ -66,10 +67,14 @@ def hypervolume_of(trials: Sequence[Trial], objectives: Sequence[Objective]) -> 
     return pareto.hypervolume_share(_points([t for t in trials if t.state == "complete"], objectives))
 
 
-def _hoped(metrics: Mapping[str, Any]) -> float:
-    """A latency in a noisy moment, as if it had been slowed like the reference."""
-    reference, best = metrics.get("reference_ms", math.nan), metrics.get("best_reference_ms", math.nan)
-    return metrics["latency_ms"] * (best / reference if best < reference else 1.0)
+class _Hoped:
+    """An item as if its latency had been slowed as much as the reference in that moment."""
+
+    def __init__(self, item: Measured) -> None:
+        latency, reference, best = (
+            float(item.metrics.get(name, math.nan)) for name in ("latency_ms", "reference_ms", "best_reference_ms")
+        )
+        self.metrics = {**item.metrics, "latency_ms": latency * (best / reference if best < reference else 1.0)}
 
 
 def _points(items: Sequence[Measured], objectives: Sequence[Objective]) -> pareto.Points:

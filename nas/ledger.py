@@ -215,12 +215,18 @@ class Ledger:
         self._annotate(number, abandoned=True)
         self.study.tell(number, state=TrialState.FAIL)
 
-    def measure_again(self, number: int, metrics: Mapping[str, Any]) -> None:
-        """Replace metrics of a finished trial by better measured ones; the study's own values stay as they were told.
+    def measure_again(self, number: int, metrics: Mapping[str, Any], reason: str = "") -> None:
+        """Replace metrics of a complete trial by better measured ones; the study's own values stay as they were told.
 
         Optuna closes a trial when it is told, so they are kept as an attribute of the study.
+
+        Args:
+            number: Of the trial.
+            metrics: Those that are replaced.
+            reason: Which limit it breaks by them, if one: it is infeasible then.
         """
-        self.study.set_user_attr(f"{_AGAIN}{number}", dict(metrics))
+        before = self.study.user_attrs.get(f"{_AGAIN}{number}", {}).get("metrics", {})
+        self.study.set_user_attr(f"{_AGAIN}{number}", {"metrics": {**before, **metrics}, "reason": reason})
 
     def answer(self, number: int, original: Trial) -> None:
         """Tell a repeated proposal what its first trial told."""
@@ -396,12 +402,14 @@ def _read(trial: FrozenTrial, again: Mapping[str, Any]) -> Trial:
         state = "duplicate"
     elif trial.user_attrs.get("abandoned"):
         state = "abandoned"
+    elif again.get("reason"):
+        state = "infeasible"
     return Trial(
         number=trial.number,
         state=state,
         decisions=trial.params,
-        metrics={**trial.user_attrs.get("metrics", {}), **again},
-        reason=trial.user_attrs.get("reason", ""),
+        metrics={**trial.user_attrs.get("metrics", {}), **again.get("metrics", {})},
+        reason=again.get("reason") or trial.user_attrs.get("reason", ""),
         duplicate_of=duplicate_of,
         started=trial.datetime_start.timestamp() if trial.datetime_start else 0.0,
         finished=trial.datetime_complete.timestamp() if trial.datetime_complete else 0.0,

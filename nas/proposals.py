@@ -10,9 +10,10 @@ import json
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nas.choices import Label
+from nas.devices import doubted, load_target
 from nas.errors import SamplerError, SpaceError
 from nas.evaluate import Outcome
 from nas.front import front_of
@@ -166,7 +167,8 @@ class Proposals:
         """
         if told.state != "complete":
             return
-        self._kept.append(told)
+        target = load_target(self.ledger.record.target)
+        self._kept = [replace(trial, metrics=doubted(trial.metrics, target)) for trial in (*self._kept, told)]
         front = front_of(self._kept, self.ledger.record.parsed_objectives, hopeful=True)
         numbers = {trial.number for trial in front}
         for trial in self._kept:

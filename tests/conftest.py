@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,11 +20,15 @@ import ray
 import torch
 
 from nas.compress import compress
+from nas.devices.measure import STATE
 from nas.execution import TRAINER_ENVIRONMENT
 from nas.refine import refine
 from nas.search import search
 from nas.training import Training
 
+os.environ.setdefault(
+    STATE, tempfile.mkdtemp(prefix="nas-reference-")
+)  # all processes learn one device, not the user's
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nas.compress import _timed
 from nas.devices import Latency
+from nas.evaluate import beside
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def measure(paths: Sequence[Path]) -> Sequence[Latency]:
 
 def test_a_chain_is_held_against_what_came_before_and_against_the_parent(files: list[Path]) -> None:
     parent, pruned, int8 = files
-    metrics = _timed(int8, pruned, parent, measure)
+    metrics = beside(int8, pruned, parent, measure)
     assert (metrics["pass_bytes_ratio"], metrics["pass_time_ratio"]) == (0.4, 1.5)
     assert (metrics["bytes_ratio"], metrics["time_ratio"]) == (0.2, 0.75)
     assert metrics["latency_ms"] == 1.5
@@ -36,6 +36,6 @@ def test_a_chain_is_held_against_what_came_before_and_against_the_parent(files: 
 
 def test_the_first_pass_is_held_against_the_parent_alone(files: list[Path]) -> None:
     parent, pruned, _ = files
-    metrics = _timed(pruned, parent, parent, measure)
+    metrics = beside(pruned, parent, parent, measure)
     assert (metrics["pass_time_ratio"], metrics["time_ratio"]) == (0.5, 0.5)
     assert (metrics["pass_bytes_ratio"], metrics["bytes_ratio"]) == (0.5, 0.5)

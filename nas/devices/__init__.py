@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nas.devices.local import is_doubtful, is_measured_here, measure_local
+from nas.devices.local import doubted, is_measured_here, measure_local, measure_patiently
 from nas.devices.measure import LENGTHS, ONNX_ERRORS
 from nas.devices.target import Latency, Target
 from nas.errors import TargetError, unknown
@@ -13,10 +13,11 @@ __all__ = [
     "TARGETS",
     "Latency",
     "Target",
-    "is_doubtful",
+    "doubted",
     "is_measured_here",
     "load_target",
     "measure_local",
+    "measure_patiently",
 ]
 
 TARGETS = {"local": Target("local")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,16 +34,34 @@ def measure_local(paths: Sequence[Path], target: Target) -> Sequence[Latency]:
     return [latency_from(values) for values in found]
 
 
+def measure_patiently(paths: Sequence[Path], target: Target, most_s: float) -> Sequence[Latency]:
+    """Measure as `measure_local` does, again until it is quiet or the time is over.
+
+    Args:
+        paths: ONNX files.
+        target: Where.
+        most_s: Seconds after which it is not tried again.
+    """
+    end = time.monotonic() + most_s
+    while True:
+        latencies = measure_local(paths, target)
+        if latencies[0].quality == "good" or time.monotonic() >= end:
+            return latencies
+
+
 def is_measured_here(metrics: Mapping[str, Any], target: Target) -> bool:
-    """Whether a trial's or model's latency is of this device and runtime, so that it can be measured again."""
+    """Whether a trial's or model's latency is of a device and runtime like this, so that it can be measured again."""
     return metrics.get("device") == fingerprint(target.threads, target.provider, target.batch)
 
 
-def is_doubtful(metrics: Mapping[str, Any]) -> bool:
-    """Whether a latency of this device was measured in a noisy moment, by what is known of the device by now.
+def doubted(metrics: Mapping[str, Any], target: Target) -> Mapping[str, Any]:
+    """The metrics, their latency called noisy where it was measured in a moment that is known to be slow by now.
 
-    A device can show only later how fast it is; what was called quiet before is held against that.
+    A device can show only later how fast it is. What was measured elsewhere, or not at all, stays as it is.
     """
-    if metrics.get("latency_quality") != "good" or "reference_ms" not in metrics:
-        return True
-    return not load_gate(metrics["reference_layers"]).is_quiet(metrics["reference_ms"] / 1e3)
+    if not is_measured_here(metrics, target) or "reference_ms" not in metrics:
+        return metrics
+    gate = load_gate(metrics["reference_layers"])
+    if gate.best_s == float("inf") or gate.is_quiet(metrics["reference_ms"] / 1e3):
+        return metrics
+    return {**metrics, "latency_quality": "noisy", "best_reference_ms": 1e3 * gate.best_s}

@@ -12,21 +12,28 @@ same quiet moments, so that their ratio is a ratio.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as failures  # pyright: ignore[reportAttributeAccessIssue]
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None
 
 ONNX_ERRORS = (
     failures.Fail,
@@ -67,16 +74,13 @@ SIZES = (8, 32, 128)
 """Layers that a reference is made of, each of 48 KiB: about .4, 1.5 and 6 MiB. The least that is as large as the files
 is taken, since caches that a neighbour shares slow large networks alone."""
 
-MEMORY = 20
-"""Levels of past measurements that are kept. If all are slower than the best, and it is old, the device has changed."""
-
-MEMORY_S = 600.0
-"""Seconds that the kept levels must span before the best is given up."""
+MEMORY, MOMENT_S = 20, 30.0
+"""Of so many past moments of so many seconds the levels are kept; if none is near the best the device has changed."""
 
 _LAYER_BYTES = 3 * 64 * 64 * 4
 
 STATE = "NAS_REFERENCE"
-"""Environment variable that names the file in which the device's best reference is kept."""
+"""Environment variable that names the folder in which the device's best reference is kept."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ class Gate:
 
     Attributes:
         best_s: The best level that the device ever showed, in seconds; infinite where nothing is known.
-        recent: Of the last measurements: Unix time and level.
+        recent: Of the last moments in which something was measured: when it began, Unix time, and its level.
     """
 
     best_s: float = float("inf")
@@ -113,17 +117,20 @@ class Gate:
     def learn(self, references: Sequence[float], now: float) -> None:
         """Take in the references of a measurement.
 
-        The best is given up for the best of the last `MEMORY` levels if none of them came near it for `MEMORY_S`: a
-        governor, a firmware or another host under the same name has made the device slower for good.
+        The best is given up for the best of the last `MEMORY` moments, ten minutes of measuring at least, if none of
+        them came near it: a governor, a firmware or another host under the same name has made the device slower.
         """
         level = _level(references)
         if not np.isfinite(level):
             return
-        self.recent = [*self.recent, (now, level)][-MEMORY:]
+        if self.recent and 0 <= now - self.recent[-1][0] < MOMENT_S:
+            began, least = self.recent.pop()
+        else:
+            began, least = now, level
+        self.recent = [*self.recent, (began, min(level, least))][-MEMORY:]
         self.best_s = min(self.best_s, level)
         levels = [level for _, level in self.recent]
-        spans = self.recent[-1][0] - self.recent[0][0] >= MEMORY_S
-        if len(levels) == MEMORY and spans and not any(map(self.is_quiet, levels)):
+        if len(levels) == MEMORY and not any(map(self.is_quiet, levels)):
             self.best_s = min(levels)
 
 
@@ -140,7 +147,7 @@ def gather(
     Args:
         observe: Gives the next round.
         gate: What is known of the device; it is not changed.
-        patience_s: Bound on the time, in seconds; at least `WANTED` rounds are observed.
+        patience_s: Bound on the time, in seconds; at least `ENOUGH` rounds are observed.
         clock: In seconds.
 
     Returns:
@@ -152,7 +159,7 @@ def gather(
         best = Gate(min(gate.best_s, _level([r for each in rounds for r in each.references])))
         quiet = [each for each in rounds if best.is_quiet(max(each.references))]
         late = clock() - begun >= patience_s
-        if len(rounds) >= WANTED and (late or (np.isfinite(gate.best_s) and _settled(quiet))):
+        if len(rounds) >= ENOUGH and (late or (np.isfinite(gate.best_s) and _settled(quiet))):
             return rounds, quiet
 
 
@@ -186,7 +193,8 @@ def measure(
         For each file `latency_ms` and its noise `interval_ms` (the least counted block, and the middle one);
         `p50_ms` and `p95_ms` of the single inferences; `reference_ms`, the reference's level in the moments that
         counted, and `best_reference_ms`, the best that the device is known for, both of so many `reference_layers`;
-        `quality`, `good` if at least `ENOUGH` rounds were quiet and `noisy` otherwise, when all rounds counted;
+        `quality`, `good` if at least `ENOUGH` rounds were quiet on a device that was known before, and `noisy`
+        otherwise, when all rounds count if fewer were quiet;
         `runs`, `blocks` counted, and the `fingerprint` of device and runtime.
 
     Raises:
@@ -203,13 +211,15 @@ def measure(
         time.sleep(PAUSE_S)
         references, blocks = [_median(reference, reference_count)], list[float]()
         for run, count, single in zip(runs, counts, singles, strict=True):
+            run()  # the reference has taken the caches
             times = _times(run, count)
             single += times
             blocks.append(float(np.median(times)))
             references.append(_median(reference, reference_count))
         return Round(references, blocks)
 
-    rounds, quiet = gather(observe, load_gate(size), patience_s)
+    known = load_gate(size)
+    rounds, quiet = gather(observe, known, patience_s)
     gate = keep_gate(size, [r for each in rounds for r in each.references])
     counted = quiet if len(quiet) >= ENOUGH else rounds
     level = float(np.median([max(each.references) for each in counted]))
@@ -222,7 +232,7 @@ def measure(
             "reference_ms": level * 1e3,
             "best_reference_ms": gate.best_s * 1e3,
             "reference_layers": size,
-            "quality": "good" if counted is quiet else "noisy",
+            "quality": "good" if counted is quiet and np.isfinite(known.best_s) else "noisy",
             "runs": len(single),
             "blocks": len(counted),
             "fingerprint": fingerprint(threads, provider, batch),
@@ -237,15 +247,13 @@ def open_session(
 ) -> tuple[Any, Mapping[str, np.ndarray]]:
     """Open a file as it would be deployed, with random inputs of its types and shapes."""
     sizes = {"batch": batch, **_lengths(path, provider)}
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options = session_options(threads)
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     for name, size in sizes.items():
         options.add_free_dimension_override_by_name(name, size)
-    options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, providers=[provider])
     rng = np.random.default_rng(seed)
     feeds: dict[str, np.ndarray] = {}
@@ -270,11 +278,23 @@ def _inference(path: str | Path, threads: int, provider: str, batch: int, seed: 
     return infer
 
 
+def session_options(threads: int) -> Any:
+    """Options of a session as it is deployed.
+
+    Numbers below 1.2e-38 are flushed to zero: many processors compute with them a hundred times slower. ONNX Runtime
+    can do so only if the first session of a process says so, and then for all of its threads.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    return options
+
+
 def _lengths(path: str | Path, provider: str) -> Mapping[str, int]:
     """The lengths to measure free axes at, as the file's metadata say."""
-    options = onnxruntime.SessionOptions()
+    options = session_options(1)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
     metadata = onnxruntime.InferenceSession(str(path), options, providers=[provider]).get_modelmeta()
     return json.loads(metadata.custom_metadata_map.get(LENGTHS, "{}"))
 
@@ -282,8 +302,7 @@ def _lengths(path: str | Path, provider: str) -> Mapping[str, int]:
 def warm_up(infer: Callable[[], None], seconds: float = 0.05) -> None:
     """Run until caches are filled and memory is laid out."""
     end = time.perf_counter() + seconds
-    for _ in range(3):
-        infer()
+    infer()
     while time.perf_counter() < end:
         infer()
 
@@ -306,61 +325,80 @@ def reference_size(paths: Sequence[str | Path]) -> int:
 
 
 def load_gate(size: int = SIZES[0]) -> Gate:
-    """What is known of this device by a reference; nothing where another device, or another numpy, left the file."""
-    try:
-        kept = _kept()[str(size)]
-        return Gate(float(kept["best_s"]), [(float(when), float(level)) for when, level in kept["recent"]])
-    except (ValueError, KeyError, TypeError):
-        return Gate()
+    """What is known of this device by a reference; nothing where it was never measured, or the file is damaged."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        kept = json.loads(_state_file().read_text(encoding="utf-8"))["gates"][str(size)]
+        gate = Gate(float(kept["best_s"]), [(float(when), float(level)) for when, level in kept["recent"]])
+        if np.isfinite(gate.best_s) and gate.best_s > 0:
+            return gate
+    return _unkept.get(size, Gate())
+
+
+_unkept: dict[int, Gate] = {}
+"""What this process knows where no file can be kept."""
 
 
 def keep_gate(size: int, references: Sequence[float]) -> Gate:
-    """Take the references of a measurement into what is known of this device, and keep it for other processes.
-
-    A folder that cannot be written makes no difference to this measurement: the next one begins with less.
-    """
-    gate, file = load_gate(size), _state_file()
-    gate.learn(references, time.time())
-    gates = {**_kept(), str(size): {"best_s": gate.best_s, "recent": gate.recent}}
-    draft = file.with_name(f"{file.name}.{os.getpid()}.part")
-    with suppress(OSError):
+    """Take the references of a measurement into what is known of this device, and keep it for other processes."""
+    file = _state_file()
+    try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            draft.write_text(json.dumps({"device": _reference_fingerprint(), "gates": gates}) + "\n", encoding="utf-8")
-            draft.replace(file)
-        finally:
-            draft.unlink(missing_ok=True)
+        with _alone(file.with_suffix(".lock")):
+            gate = load_gate(size)
+            gate.learn(references, time.time())
+            _write_gate(file, size, gate)
+    except OSError:
+        gate = load_gate(size)
+        gate.learn(references, time.time())
+        _unkept[size] = gate
     return gate
 
 
-def _kept() -> dict[str, Any]:
-    """Gates by size of the reference, as the file has them."""
+def _write_gate(file: Path, size: int, gate: Gate) -> None:
+    gates: dict[str, Any] = {}
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        gates = dict(json.loads(file.read_text(encoding="utf-8"))["gates"])
+    gates[str(size)] = {"best_s": gate.best_s, "recent": gate.recent}
+    draft = file.with_name(f"{file.name}.{os.getpid()}.part")
     try:
-        kept = json.loads(_state_file().read_text(encoding="utf-8"))
-        return dict(kept["gates"]) if kept["device"] == _reference_fingerprint() else {}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+        draft.write_text(json.dumps({"device": reference_fingerprint(), "gates": gates}) + "\n", encoding="utf-8")
+        draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone(lock: Path) -> Generator[None, None, None]:
+    """One process of this device at a time, where the system has such locks."""
+    with lock.open("w") as handle:
+        if fcntl is not None:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def _state_file() -> Path:
-    if named := os.environ.get(STATE):
-        return Path(named)
+    """Where this device's gates are kept; devices that share a home have a file each."""
     cache = os.path.expanduser(os.environ.get("NAS_CACHE", "~/.cache/nas"))  # noqa: PTH111 - Path's raises without a home
-    return (Path(tempfile.gettempdir()) / "nas" if cache.startswith("~") else Path(cache)) / "reference.json"
+    folder = Path(os.environ.get(STATE) or cache)
+    if cache.startswith("~") and not os.environ.get(STATE):
+        folder = Path(tempfile.gettempdir()) / f"nas-{os.getuid() if hasattr(os, 'getuid') else 0}"
+    name = hashlib.sha256(json.dumps(reference_fingerprint(), sort_keys=True).encode()).hexdigest()[:12]
+    return folder / f"reference-{name}.json"
 
 
+def reference_fingerprint() -> dict[str, Any]:
+    """What the reference's speed depends on."""
+    return {**_device(), "numpy": np.__version__}
+
+
+@lru_cache(maxsize=1)
 def _device() -> dict[str, Any]:
     return {
-        "cpu": _cpu_name(),
+        **_cpu(),
         "machine": platform.machine(),
         "cores": os.cpu_count(),
         "system": platform.system(),
     }
-
-
-def _reference_fingerprint() -> dict[str, Any]:
-    """What the reference's speed depends on."""
-    return {**_device(), "numpy": np.__version__}
 
 
 def _level(references: Sequence[float]) -> float:
@@ -382,7 +420,9 @@ def _median(run: Callable[[], None], count: int) -> float:
 
 
 def _fastest(run: Callable[[], None], count: int) -> float:
-    return max(min(_times(run, count)), 1e-6)
+    """The least of some times, of fewer where one takes long."""
+    fastest = _times(run, 1)[0]
+    return max(min(fastest, *_times(run, max(1, min(count, int(0.1 / fastest))))), 1e-6)
 
 
 def _reference(size: int) -> Callable[[], None]:
@@ -410,13 +450,16 @@ def _aligned(shape: tuple[int, ...]) -> np.ndarray:
     return room[start : start + size].view(np.float32).reshape(shape)
 
 
-def _cpu_name() -> str:
+def _cpu() -> dict[str, str]:
+    """The processor's name, and what tells generations under one name apart."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
     except OSError:
-        return platform.processor()
-    found = (line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Hardware")))
-    return next(found, platform.processor())
+        return {"cpu": platform.processor(), "cpu_id": ""}
+    values = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    name = values.get("model name") or values.get("Hardware") or platform.processor()
+    parts = ("cpu family", "model", "stepping", "cache size", "CPU implementer", "CPU part", "CPU variant")
+    return {"cpu": name, "cpu_id": "/".join(values[part] for part in parts if part in values)}
 
 
 def main() -> None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
-from nas.errors import RunError
-from nas.ledger import Ledger, open_ledger, writing
+from nas.ledger import Ledger, open_ledger
 from nas.report.page import write_page
 from nas.report.plots import plot_comparison, plot_front
 from nas.report.view import RunView, view
-from nas.settle import settle
+from nas.settle import settle_unless_busy
 
 __all__ = ["RunView", "plot_comparison", "plot_front", "report", "view", "write_front", "write_page"]
 
@@ -59,8 +57,7 @@ def report(runs: Sequence[str | Path], to: str | Path | None = None, storage: st
 def _settled(folder: Path, storage: str) -> Ledger:
     """The ledger of a run, its front measured quietly as far as it can be."""
     ledger = open_ledger(folder, storage_url=storage)
-    with suppress(RunError), writing(folder):
-        settle(ledger)
+    settle_unless_busy(ledger)
     return ledger
 
 

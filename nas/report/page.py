@@ -192,9 +192,10 @@ def _hover(item: Trial | Model) -> str:
 
 
 def _number(item: Trial | Model, metric: str) -> str:
-    """A metric as text; nothing where it was not measured."""
+    """A metric as text, a noisy latency marked; nothing where it was not measured."""
     value = item.metrics.get(metric)
-    return format(value, NUMBERS[metric][1]) if is_number(value) else ""
+    mark = "~" if metric == "latency_ms" and item.metrics.get("latency_quality") == "noisy" else ""
+    return mark + format(value, NUMBERS[metric][1]) if is_number(value) else ""
 
 
 def _hypervolume_figure(labels: Sequence[str], curves: Sequence[Sequence[float]]) -> go.Figure:
