@@ -1,8 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
-# One process for each core, up to four, since each takes about 1.5 GiB; tests of one group share one process.
-PARALLEL := -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+# One process for each core, up to four, since each takes about 1.5 GiB; tests/conftest.py says what they share.
+PARALLEL := -n logical --maxprocesses 4
 
 .NOTPARALLEL:
 .PHONY: setup setup-dev demo test test-slow check clean

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import ray
 import torch
+from xdist.scheduler import LoadScopeScheduling
 
 from nas.compress import compress
 from nas.devices.measure import STATE
@@ -45,15 +48,42 @@ space = Space(
 """
 
 
-@pytest.hookimpl(tryfirst=True)
+RAY = {"test_bundle.py", "test_cheap.py", "test_cli.py", "test_pipeline.py", "test_report.py"}
+"""Files of which tests need Ray: one process takes them all."""
+
+WHOLE = {"test_avdigits.py", "test_devices.py", "test_digits.py", "test_settle.py"}
+"""Files whose tests share what is dear to make, or measure latency: one process takes such a file."""
+
+
+def group(nodeid: str) -> str:
+    """Tests of one group run in one process, one after the other; each block's contract is a group, most are alone."""
+    name = Path(nodeid.partition("::")[0]).name
+    if name in RAY:
+        return "ray"
+    if name == "test_contract.py":
+        return re.sub(r"-?(smallest|largest|0\.0|255\.0)-?", "", nodeid.partition("[")[2])
+    return name if name in WHOLE else nodeid
+
+
+class Groups(LoadScopeScheduling):
+    """Hands groups to processes, in their order."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
+    config.option.loadscopereorder = False
+    return Groups(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what needs Ray into one group, and first; and let no two tests measure latency at the same time."""
+    """Put what needs Ray first, since it takes longest."""
     for item in items:
-        if "one_ray" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("ray"))
-        elif "devices" in item.path.parts or item.path.name == "test_settle.py":
-            item.add_marker(pytest.mark.xdist_group("latency"))
-    items.sort(key=lambda item: "one_ray" not in getattr(item, "fixturenames", ()))
+        if "one_ray" in getattr(item, "fixturenames", ()) and item.path.name not in RAY:
+            raise pytest.UsageError(f"{item.nodeid} needs Ray; expected its file among RAY in tests/conftest.py")
+    items.sort(key=lambda item: item.path.name not in RAY)
 
 
 def write_table(path: Path, rows: int = 400) -> Path:

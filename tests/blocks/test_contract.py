@@ -46,15 +46,7 @@ PADDED = [pair for pair in EXTREMES if {"text", "series"} & set(CASES[pair[0]].n
 ABSENT = [(case, name) for case, name in EXTREMES if case in ("embrace", "without a modality", "text without")]
 
 
-def grouped(pairs: list[tuple[str, str]]) -> list[Any]:
-    """One process tests a case, so that its extremes are sought and its files exported once."""
-    return [pytest.param(pair, id="-".join(pair), marks=pytest.mark.xdist_group(pair[0])) for pair in pairs]
-
-
-each_case = pytest.mark.parametrize("case", [pytest.param(case, marks=pytest.mark.xdist_group(case)) for case in CASES])
-
-
-@pytest.fixture(params=grouped(EXTREMES))
+@pytest.fixture(params=EXTREMES, ids="-".join)
 def place(request: pytest.FixtureRequest) -> tuple[str, str]:
     return request.param
 
@@ -172,7 +164,7 @@ def test_the_exported_file_agrees_at_any_batch_and_length(net: MultimodalNet, fi
         assert compare(net, file, samples(net, 7, 1, length)).max_rel <= 1e-4, length  # at batch 1 and 7
 
 
-@pytest.mark.parametrize("place", grouped(PADDED), indirect=True)
+@pytest.mark.parametrize("place", PADDED, indirect=True, ids="-".join)
 def test_what_is_not_there_changes_nothing(net: MultimodalNet) -> None:
     """A sample padded to any length gives what it gives alone, where padding is told from values."""
     told = [n for n in net.free if n in ("series", "text")]
@@ -203,7 +195,7 @@ def test_nothing_at_all_gives_finite_outputs(net: MultimodalNet) -> None:
     assert torch.isfinite(shown(net, absent)).all()
 
 
-@pytest.mark.parametrize("place", grouped(ABSENT), indirect=True)
+@pytest.mark.parametrize("place", ABSENT, indirect=True, ids="-".join)
 def test_a_modality_may_be_missing_alone(net: MultimodalNet, tmp_path: Path) -> None:
     assert net.absence is not None
     nn.init.normal_(net.absence.vectors[0])
@@ -233,7 +225,7 @@ def behaviour(network: Network) -> tuple[Any, ...]:
     return shapes, [round(x, 5) for x in (*trained.flatten().tolist(), *evaluated.flatten().tolist())]
 
 
-@each_case
+@pytest.mark.parametrize("case", CASES)
 def test_every_decision_changes_the_network_and_equal_keys_do_not(case: str) -> None:
     choices = dict(decisions(CASES[case].network))
     for architecture in extremes(case):
@@ -279,7 +271,7 @@ def test_quantizing_works_or_says_why(net: MultimodalNet, file: Path, tmp_path: 
     assert np.isfinite(run_onnx(tmp_path / "q.onnx", samples(net, 7))).all()
 
 
-@each_case
+@pytest.mark.parametrize("case", CASES)
 def test_it_trains_on_a_split(case: str) -> None:
     net = built(extremes(case)[-1].network)
     values = samples(net, 24)

@@ -12,8 +12,6 @@ from nas.errors import TaskError
 from nas.tasks import Task
 from nas.tasks.digits import VARIANTS, Difficulty, load_digits, make_digits
 
-pytestmark = pytest.mark.xdist_group("digits")
-
 SMALL = Difficulty(train=100, valid=50, test=50)
 CLEAN = Difficulty(train=300, valid=150, test=150, hidden=0, grain=0)
 
