@@ -1,7 +1,7 @@
 """What many tests share: one Ray, and a small real run on it: dense networks on a table.
 
-`make test` runs the tests in several processes. All that need Ray are in one group, so that one process starts it,
-once; they come first, since they take longest.
+`make test` runs the tests in several processes. All that search in their own process are in one group, so that one
+process starts Ray, once.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ space = Space(
 RAY = {"test_bundle.py", "test_cheap.py", "test_cli.py", "test_pipeline.py", "test_report.py"}
 """Files of which tests need Ray: one process takes them all."""
 
-WHOLE = {"test_avdigits.py", "test_devices.py", "test_digits.py", "test_settle.py"}
-"""Files whose tests share what is dear to make, or measure latency: one process takes such a file."""
+WHOLE = {"test_avdigits.py", "test_devices.py", "test_digits.py", "test_processes.py", "test_settle.py"}
+"""Files whose tests share what is dear to make, start Ray, or measure latency: one process takes such a file."""
 
 
 def group(nodeid: str) -> str:
@@ -79,11 +79,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what needs Ray first, since it takes longest."""
+    """Put first what takes longest: what needs Ray, and what starts its own."""
+    first = dict.fromkeys(RAY, 0) | {"test_processes.py": 1}
     for item in items:
         if "one_ray" in getattr(item, "fixturenames", ()) and item.path.name not in RAY:
             raise pytest.UsageError(f"{item.nodeid} needs Ray; expected its file among RAY in tests/conftest.py")
-    items.sort(key=lambda item: item.path.name not in RAY)
+    items.sort(key=lambda item: first.get(item.path.name, 2))
 
 
 def write_table(path: Path, rows: int = 400) -> Path:

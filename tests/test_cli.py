@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from runs import nas
 
 from nas import cli
 from nas.ledger import open_ledger
@@ -18,11 +19,6 @@ from nas.search import search
 from nas.training import Training
 
 Mistaken = Callable[..., tuple[int, str]]
-
-
-def nas(*arguments: object) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "nas.cli", *map(str, arguments)]
-    return subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
 
 
 @pytest.fixture
@@ -112,27 +108,6 @@ def test_report_export_measure_predict(finished_run: Path, tmp_path: Path, table
     code, said = mistaken("export", finished_run, "--limit", "latency_ms<=0", "--to", bundle)
     assert code == 1
     assert "meets latency_ms<=0" in said
-
-
-def test_search_for_programs_and_then_refine_compress(
-    tmp_path: Path, space_file: Path, table: Path, one_ray: str
-) -> None:
-    """The search and the compression start a Ray of their own, the refinement joins one."""
-    run = tmp_path / "run"
-    done = nas(
-        "search", space_file, "--run", run, "--data", table, "--label", "kind", "--epochs", 2, "--trials", 3, "--json"
-    )
-    assert done.returncode == 0, done.stderr
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [line["done"] for line in lines[:-1]] == [1, 2, 3]
-    assert lines[-1]["front"]
-    done = nas("refine", run, "--seeds", 1, "--epochs", 3, "--members", 1, "--address", one_ray)
-    assert done.returncode == 0, done.stderr
-    assert "-refined" in done.stdout
-    done = nas("compress", run)
-    assert done.returncode == 0, done.stderr
-    assert "-int8" in done.stdout
-    assert (run / "front.png").stat().st_size > 10_000
 
 
 def test_a_screen_chooses_and_is_kept_by_the_run(

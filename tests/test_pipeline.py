@@ -1,22 +1,19 @@
 """The whole way, on real Ray: what a user's run looks like, and what it survives.
 
-Searches in this process share one Ray; commands whose process is killed or interrupted start their own.
+These searches share one Ray; `test_processes.py` has those that start their own.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
-import sys
-import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
 import pytest
+from runs import counted
 
 from nas.errors import NasError, ObjectiveError, RunError, SamplerError, TaskError
 from nas.front import front_of
@@ -24,8 +21,6 @@ from nas.ledger import open_ledger
 from nas.proposals import COUNTED
 from nas.refine import refine
 from nas.search import search
-from nas.space import Architecture
-from nas.space_file import space_from_source
 from nas.training import Training
 
 pytestmark = pytest.mark.usefixtures("one_ray")
@@ -60,27 +55,6 @@ class Tricky(nn.Module):
 
 space = Space(Network({"table": module(Tricky, does=choose("well", "bad shape", "nan", "kill", "no export"))}))
 """
-
-
-def command(run: Path, space: Path, table: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "nas.cli", "search", str(space), "--run", str(run), "--data", str(table), "--label",
-            "kind", "--epochs", "30", *more]  # fmt: skip
-
-
-def counted(run: Path) -> list[Architecture]:
-    ledger = open_ledger(run)
-    space = space_from_source(ledger.space_source, run / "space.py")
-    return [space.architecture(t.decisions) for t in ledger.trials() if t.state in COUNTED]
-
-
-def wait_for(run: Path, trials: int, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline and process.poll() is None:
-        if (run / "run.json").exists() and len(counted(run)) >= trials:
-            return
-        time.sleep(0.3)
-    process.kill()
-    pytest.fail(f"no {trials} trials: {process.communicate()}")
 
 
 def test_a_run_has_everything_the_design_names(pristine_run: Path) -> None:
@@ -143,43 +117,6 @@ def test_every_failure_is_recorded_with_its_reason(tmp_path: Path, table: Path) 
     assert "worker died twice" in trials["kill"].reason
     assert "cannot be written" in trials["no export"].reason
     assert not list(ledger.folder.glob("trials/*.part"))
-
-
-def test_killed_driver_resumes_to_exactly_the_trials_asked_for(tmp_path: Path, table: Path, space_file: Path) -> None:
-    run = tmp_path / "run"
-    line = command(run, space_file, table, "--trials", "6")
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    wait_for(run, 2, process)
-    process.kill()
-    process.communicate()
-    before = {t.number: t for t in open_ledger(run).trials() if t.state in COUNTED}
-    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    after = counted(run)
-    assert len(after) == 6
-    assert len(set(after)) == 6
-    trials = {t.number: t for t in open_ledger(run).trials()}
-    assert all(trials[n] == t for n, t in before.items())
-    assert Counter(t.state for t in trials.values())["running"] == 0
-
-
-def test_ctrl_c_ends_cleanly_and_the_run_goes_on(tmp_path: Path, table: Path, space_file: Path) -> None:
-    run = tmp_path / "run"
-    process = subprocess.Popen(
-        command(run, space_file, table, "--trials", "30"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    wait_for(run, 1, process)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 130, output
-    assert "Traceback" not in output
-    told = len(counted(run))
-    assert 1 <= told < 30
-    assert {t.state for t in open_ledger(run).trials()} <= {"complete", "running"}
-    done = subprocess.run(command(run, space_file, table, "--trials", str(told + 1)), capture_output=True, text=True,
-                          check=False, timeout=300)  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert len(set(counted(run))) == told + 1
 
 
 @pytest.fixture

@@ -1,0 +1,25 @@
+"""The command in a process of its own, and what a run's ledger says was proposed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from nas.ledger import open_ledger
+from nas.proposals import COUNTED
+from nas.space import Architecture
+from nas.space_file import space_from_source
+
+
+def nas(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    line = [sys.executable, "-m", "nas.cli", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
+
+
+def counted(run: Path) -> list[Architecture]:
+    """The architectures of the trials that count, in their order."""
+    ledger = open_ledger(run)
+    space = space_from_source(ledger.space_source, run / "space.py")
+    return [space.architecture(t.decisions) for t in ledger.trials() if t.state in COUNTED]
