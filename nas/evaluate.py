@@ -42,7 +42,7 @@ class Outcome:
         state: `complete`, refused by a limit, or failed.
         metrics: All that was measured before it ended.
         reason: Why it was refused or failed.
-        violations: Limit → how far beyond it, for refused ones.
+        violations: Limit → how far beyond it as a share of its bound, for refused ones.
     """
 
     state: Literal["complete", "infeasible", "failed"]

@@ -15,18 +15,29 @@ Direction = Literal["maximize", "minimize"]
 
 @dataclass(frozen=True)
 class Metric:
-    """A quantity that can be an objective or bear a limit."""
+    """A quantity that can be an objective or bear a limit.
+
+    Attributes:
+        name: What it is called.
+        direction: Which way is better.
+        unit: Of its values; empty for counts and shares.
+        text: What it is.
+        needs_training: Whether it is of the trained weights. All others can be had of an untrained network.
+    """
 
     name: str
     direction: Direction
     unit: str
     text: str
+    needs_training: bool = False
 
 
 METRICS: Mapping[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("accuracy", "maximize", "", "share of the validation split that the exported file classifies rightly"),
+        Metric(
+            "accuracy", "maximize", "", "share of the validation split that the exported file classifies rightly", True
+        ),
         Metric("latency_ms", "minimize", "ms", "time of one inference of the exported file on the target"),
         Metric("size_bytes", "minimize", "bytes", "size of the exported file"),
         Metric("params", "minimize", "", "parameters of the network"),
@@ -60,17 +71,20 @@ class Limit:
         return f"{self.metric}{self.operator}{self.bound!r}".removesuffix(".0")
 
     def violation(self, metrics: Mapping[str, Any]) -> float:
-        """How far beyond the bound, in the metric's unit: 0 when met, infinite when missing or NaN."""
+        """How far beyond the bound, as a share of it: 0 when met, infinite when missing or NaN.
+
+        Shares of several limits can be added and compared. Beyond a bound of 0 it is in the metric's unit.
+        """
         value = float(metrics.get(self.metric, math.nan))
         if math.isnan(value):
             return math.inf
-        return max(0.0, value - self.bound if self.operator == "<=" else self.bound - value)
+        beyond = value - self.bound if self.operator == "<=" else self.bound - value
+        return max(0.0, beyond / (abs(self.bound) or 1.0))
 
 
 def excess(limits: Sequence[Limit], metrics: Mapping[str, Any]) -> float:
-    """By how much metrics break limits, each as a share of its bound; limits on metrics that are not there are met."""
-    broken = (limit.violation(metrics) / (abs(limit.bound) or 1.0) for limit in limits if limit.metric in metrics)
-    return sum(broken, 0.0)
+    """By how much metrics break limits, all shares together; limits on metrics that are not there are met."""
+    return sum((limit.violation(metrics) for limit in limits if limit.metric in metrics), 0.0)
 
 
 def parse_objective(text: str) -> Objective:

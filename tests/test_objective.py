@@ -30,9 +30,9 @@ def test_limits_are_read_and_written(text: str) -> None:
 def test_violation() -> None:
     limit = Limit("latency_ms", "<=", 2.0)
     assert limit.violation({"latency_ms": 2.0}) == 0
-    assert limit.violation({"latency_ms": 2.5}) == 0.5
+    assert limit.violation({"latency_ms": 2.5}) == 0.25
     assert limit.violation({}) == limit.violation({"latency_ms": math.nan}) == math.inf
-    assert Limit("accuracy", ">=", 0.5).violation({"accuracy": 0.25}) == 0.25
+    assert Limit("accuracy", ">=", 0.5).violation({"accuracy": 0.25}) == 0.5
 
 
 @pytest.mark.parametrize(
@@ -78,10 +78,12 @@ def test_every_limit_is_read_back_as_it_was_written(metric: str, operator: str, 
 
 
 @given(st.floats(-10, 10), st.floats(-10, 10))
-def test_a_limit_is_violated_by_how_far_it_is_missed(value: float, bound: float) -> None:
+def test_a_limit_is_violated_by_the_share_of_it_that_it_is_missed_by(value: float, bound: float) -> None:
     upper, lower = (Limit("macs", operator, bound).violation({"macs": value}) for operator in ("<=", ">="))
-    assert upper == max(0.0, value - bound)
-    assert lower == max(0.0, bound - value)
+    assert upper * (abs(bound) or 1.0) == pytest.approx(max(0.0, value - bound))
+    assert lower * (abs(bound) or 1.0) == pytest.approx(max(0.0, bound - value))
+    assert (upper > 0) == (value > bound)
+    assert (lower > 0) == (value < bound)
 
 
 def test_an_infinite_value_breaks_an_upper_limit_only() -> None:
@@ -106,6 +108,10 @@ def test_what_resembles_nothing_gets_no_suggestion() -> None:
     with pytest.raises(ObjectiveError, match="unknown objective 'zzz'; known: accuracy, .*[.]$") as caught:
         parse_objective("zzz")
     assert "Did you mean" not in str(caught.value)
+
+
+def test_only_what_is_of_the_trained_weights_needs_training() -> None:
+    assert {name for name, metric in METRICS.items() if metric.needs_training} == {"accuracy"}
 
 
 def test_excess_adds_shares_of_the_bounds() -> None:

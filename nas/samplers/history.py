@@ -30,7 +30,8 @@ class Point:
         number: The trial's number.
         architecture: What was evaluated.
         values: Its objective values, all to be minimised; none where it failed or was refused before.
-        violation: By how much it breaks its limits, all together; 0 where it meets them.
+        violation: By how much it breaks its limits, all together; 0 where it meets them. A search tells each as a
+            share of its bound, another study in whatever unit it has.
     """
 
     number: int
