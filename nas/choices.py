@@ -51,6 +51,22 @@ class Choice:
             ) from None
 
     @cached_property
+    def adjacent(self) -> Sequence[Sequence[int]]:
+        """For each option those that are next to it where all labels are numbers; of any other choice none.
+
+        Two options have no order that would be of use, so they have none next to them either.
+        """
+        numbers = [label for label in self.labels if isinstance(label, int | float) and not isinstance(label, bool)]
+        if not len(self.labels) == len(numbers) > 2:
+            return [()] * len(self.labels)
+        ordered = sorted(range(len(numbers)), key=numbers.__getitem__)
+        beside: dict[int, Sequence[int]] = {
+            option: [*ordered[max(0, rank - 1) : rank], *ordered[rank + 1 : rank + 2]]
+            for rank, option in enumerate(ordered)
+        }
+        return [beside[option] for option in range(len(numbers))]
+
+    @cached_property
     def _positions(self) -> Mapping[tuple[type, Label], int]:
         return {(type(label), label): index for index, label in enumerate(self.labels)}
 

@@ -6,7 +6,7 @@ each proposal has not that much time: it works on rows, and closes only what it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,7 @@ class Codes:
                     "Give the number larger steps: integer(low, high, step).",
                 )
         self.sizes = np.array([len(choice.options) for choice in self.choices], np.int64)
+        self._steps = _steps(self.choices)
         self._tables = [_table(choice) for choice in self.choices]
         self._chains = [[self._chain(place) for place in places] for places in self._asked_at]
         self._points = [_point(choice) for choice in self.choices]
@@ -69,7 +70,8 @@ class Codes:
     def mutate(self, rows: Rows, rng: np.random.Generator) -> Rows:
         """Change one reached decision of each of `(n, d)` rows; draw those that are newly reached.
 
-        A row without decisions stays as it is.
+        Every other change of a number is a step to one that is next to it, as in `Space.mutate`. A row without
+        decisions stays as it is.
         """
         full = np.where(rows >= 0, rows, self._full(len(rows), rng))
         reached = rows >= 0
@@ -78,6 +80,8 @@ class Codes:
             at = np.arange(len(rows)), which
             sizes = self.sizes[which]
             changed = (full[at] + 1 + np.floor(rng.random(len(rows)) * (sizes - 1)).astype(np.int16)) % sizes
+            steps = self._steps[which, full[at], rng.integers(2, size=len(rows))]
+            changed = np.where((steps >= 0) & (rng.random(len(rows)) < 0.5), steps, changed)
             full[at] = np.where(reached[at], changed, full[at])
         return self.close(full)
 
@@ -107,6 +111,16 @@ class Codes:
                 there &= labels[rows[:, above]]
             asked |= there
         return asked
+
+    def conditions(self, column: int) -> Sequence[tuple[int, NDArray[np.bool_]]]:
+        """The columns that decide whether one is asked, and with which of their labels; the last place is false.
+
+        Raises:
+            SpaceError: If a tied choice stands in several places, so that no such list says it.
+        """
+        if len(self._chains[column]) > 1:
+            raise SpaceError(f"{self.paths[column]}: is reached in several ways; expected one.")
+        return self._chains[column][0]
 
     def turns(self, rows: Rows) -> NDArray[np.int64]:
         """When `(n, d)` complete rows decide each column `(n, d)`: smaller is earlier, -1 for what is not reached.
@@ -209,6 +223,17 @@ class Codes:
 def apart(row: Rows, rows: Rows) -> NDArray[np.int64]:
     """In how many decisions that both reach each of `(n, d)` rows differs from a row `(d,)`."""
     return ((rows != row) & (rows >= 0) & (row >= 0)).sum(axis=1)
+
+
+def _steps(choices: Sequence[Choice]) -> Rows:
+    """`(d, k, 2)` the options next to each of at most `k`, one of them twice at an end; -1 where there is none."""
+    most = max((len(choice.options) for choice in choices), default=0)
+    steps = np.full((len(choices), most, 2), -1, np.int16)
+    for column, choice in enumerate(choices):
+        for option, beside in enumerate(choice.adjacent):
+            if beside:
+                steps[column, option] = beside[0], beside[-1]
+    return steps
 
 
 def _table(choice: Choice) -> NDArray[np.float32]:

@@ -106,6 +106,8 @@ class Space:
     def mutate(self, architecture: Architecture, rng: random.Random) -> Architecture:
         """Change one decision; keep all others that are still reached, draw those that are newly reached.
 
+        Every other change of a number is a step to one that is next to it.
+
         Returns:
             An architecture with another key: a change that leads to the same network is not taken.
 
@@ -124,9 +126,7 @@ class Space:
                 if path not in architecture.decisions:
                     return rng.randrange(len(choice.options))
                 index = choice.index(architecture.decisions[path], path)
-                return (
-                    (index + rng.randrange(1, len(choice.options))) % len(choice.options) if path == changed else index
-                )
+                return _changed(choice, index, rng) if path == changed else index
 
             return decide
 
@@ -135,8 +135,8 @@ class Space:
     def neighbours(self, architecture: Architecture, rng: random.Random) -> Iterator[Architecture]:
         """Yield, in random order, an allowed architecture for each way to change one decision.
 
-        All other decisions that are still reached are kept; those that are newly reached are drawn. Changes that lead
-        to the same network are left out.
+        Numbers change by a step first; larger changes of them come last. All other decisions that are still reached
+        are kept; those that are newly reached are drawn. Changes that lead to the same network are left out.
         """
         choices: dict[str, Choice] = {}
 
@@ -152,6 +152,8 @@ class Space:
             if label != architecture.decisions[path]
         ]
         rng.shuffle(changes)
+        steps = {path: choice.adjacent[replay(path, choice)] for path, choice in choices.items()}
+        changes.sort(key=lambda change: bool(steps[change[0]]) and change[1] not in steps[change[0]])
         for changed, index in changes:
 
             def decide(path: str, choice: Choice, changed: str = changed, index: int = index) -> int:
@@ -384,6 +386,14 @@ class Space:
             f"constraint {name!r} refused {count} of {_ATTEMPTS} proposals, and none passed all constraints.",
             "Loosen the constraint, or build what it wants into the choices.",
         )
+
+
+def _changed(choice: Choice, index: int, rng: random.Random) -> int:
+    """Another option: of a number, half of the time one that is next to it."""
+    beside = choice.adjacent[index]
+    if beside and rng.random() < 0.5:
+        return rng.choice(beside)
+    return (index + rng.randrange(1, len(choice.options))) % len(choice.options)
 
 
 def _costs(network: Any) -> str:

@@ -146,6 +146,13 @@ def test_maybe_leaves_a_part_out_or_takes_it_with_its_own_decisions() -> None:
         maybe(None)
 
 
+def test_numbers_stand_next_to_each_other_by_value_and_names_do_not() -> None:
+    assert integer(2, 8, 2).adjacent == [[1], [0, 2], [1, 3], [2]]
+    assert choose(32, 8, 16.0).adjacent == [[2], [2], [1, 0]]
+    assert choose("a", "b", "c").adjacent == choose(1, 2, None).adjacent == [(), (), ()]
+    assert choose(1, 2).adjacent == choose(False, True).adjacent == [(), ()]
+
+
 def test_index_finds_labels_by_value_and_type() -> None:
     made = choose(0, 1, "1", 0.5, None)
     assert [made.index(label, "p") for label in (0, 1, "1", 0.5, None)] == [0, 1, 2, 3, 4]

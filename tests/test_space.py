@@ -430,6 +430,25 @@ def test_a_mutation_reaches_every_other_label_and_keeps_the_rest() -> None:
     assert all(sum(m.decisions[p] != first.decisions[p] for p in first.decisions) == 1 for m in mutants)
 
 
+def test_every_other_change_of_a_number_is_a_step() -> None:
+    space = Space({"encoder": integer(0, 9)})
+    rng = random.Random(0)
+    parent = space.architecture({"encoder": 4})
+    changes = [space.mutate(parent, rng).decisions["encoder"] - 4 for _ in range(2000)]
+    steps = sum(abs(change) == 1 for change in changes)
+    assert pytest.approx(steps / 2000, abs=0.03) == 0.5 + 0.5 * 2 / 9
+    assert {*changes} == {*range(-4, 6)} - {0}
+
+
+def test_neighbours_change_numbers_by_a_step_first() -> None:
+    space = Space({"encoder": integer(0, 9), "head": choose("a", "b", "c")})
+    parent = space.architecture({"encoder": 4, "head": "a"})
+    for seed in range(20):
+        found = [(a.decisions["encoder"], a.decisions["head"]) for a in space.neighbours(parent, random.Random(seed))]
+        assert {*found[:4]} == {(3, "a"), (5, "a"), (4, "b"), (4, "c")}
+        assert {*found[4:]} == {(n, "a") for n in (0, 1, 2, 6, 7, 8, 9)}
+
+
 def test_crossover_takes_from_both_parents() -> None:
     space = Space(A(choose(1, 2), choose(1, 2)))
     first, second = space.architecture({"x": 1, "y": 1}), space.architecture({"x": 2, "y": 2})
