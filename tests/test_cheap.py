@@ -13,7 +13,7 @@ from torch import nn
 from nas import Space, choose
 from nas.blocks import MLP, Network
 from nas.cheap import counted
-from nas.errors import BlockError
+from nas.errors import BlockError, TrainingError
 from nas.ledger import open_ledger
 from nas.space_file import load_space
 from nas.tasks import load_table
@@ -39,7 +39,7 @@ def test_a_trial_of_the_ledger_is_not_built_again_and_others_are_counted_as_tria
     cheap = counted(run, space, task)
     for trial in trials[:2]:
         with monkeypatch.context() as patched:
-            patched.setattr("nas.cheap.build", lambda *_: pytest.fail("built again"))
+            patched.setattr("nas.blocks.counting.Counter.count", lambda *_: pytest.fail("counted again"))
             known = cheap(space.architecture(trial.decisions))
         assert known == {name: trial.metrics[name] for name in ("params", "macs")}
     run.trials = list  # type: ignore[method-assign]
@@ -60,7 +60,9 @@ def test_what_cannot_be_built_or_counted_is_refused_by_one_kind_of_error(
     def uncounted(*_: Any) -> int:
         raise NotImplementedError("no such operator on meta")
 
-    monkeypatch.setattr("nas.cheap.count_macs", uncounted)
+    monkeypatch.setattr("nas.blocks.counting.Counter.count", uncounted)
     run.trials = list  # type: ignore[method-assign]
     with pytest.raises(BlockError, match="cannot be counted: NotImplementedError: no such operator on meta"):
         counted(run, theirs, load_table(table, "kind"))(theirs.sample(random.Random(0)))
+    with pytest.raises(TrainingError, match="the space resolves to dict; expected a Network"):
+        cheap(Space({"a": choose(1, 2)}).sample(random.Random(0)))

@@ -32,6 +32,51 @@ class Stage:
     depth: int = 1
     stride: int = 2
 
+    def build(self, given: Input) -> nn.Module:
+        """Build for features `(b, *given.shape)` of a network's middle."""
+        layers: list[nn.Module] = []
+        channels = given.shape[0]
+        for repetition in range(self.depth):
+            layers.append(self.block.build_layer(channels, self.width, self.stride if repetition == 0 else 1))
+            channels = self.width
+        return nn.Sequential(*layers)
+
+
+@dataclass(frozen=True)
+class Stem:
+    """What a convolutional network begins with.
+
+    Attributes:
+        width: Channels.
+        stride: Along both axes.
+        resolution: Pictures are resized to so many rows and columns first; 0 leaves them as they are.
+    """
+
+    width: int
+    stride: int
+    resolution: int = 0
+
+    def build(self, given: Input) -> nn.Module:
+        """Build for inputs `(b, *given.shape)`."""
+        first: list[nn.Module] = [Filled()] if given.free else []
+        first += [Resize(self.resolution)] if self.resolution else []
+        return nn.Sequential(*first, conv(given.shape[0], self.width, 3, self.stride))
+
+
+@dataclass(frozen=True)
+class End:
+    """What makes features of a convolutional network's last depth.
+
+    Attributes:
+        pool: `flatten`, `mean`, `max` or `attention`.
+    """
+
+    pool: str
+
+    def build(self, given: Input) -> nn.Module:
+        """Build for features `(b, *given.shape)`."""
+        return Flat() if self.pool == "flatten" else Pool(self.pool, given.shape[0])
+
 
 @dataclass(frozen=True)
 class ConvNet:
@@ -69,7 +114,19 @@ class ConvNet:
         return replace(self, stages=self._built()[: count - 1], pool="none", flatten=False)
 
     def build(self, given: Input) -> nn.Module:
-        """Build for inputs `(b, *given.shape)`.
+        """Build for inputs `(b, *given.shape)`, with the errors of `links`."""
+        parts: list[nn.Module] = []
+        end = None
+        for link in self.links(given):
+            if isinstance(link, End):
+                end = link.build(given)
+            else:
+                parts.append(link.build(given))
+                given = replace(given, shape=(link.width, *given.shape[1:]), mean=0.0, std=1.0)
+        return Stages(parts, end)
+
+    def links(self, given: Input) -> Sequence[Stem | Stage | End]:
+        """What it consists of for an input, one after another; each but the end is a depth.
 
         Raises:
             BlockError: If the input is not a picture or spectrogram `(c, h, w)`, or a stage has no width.
@@ -79,25 +136,14 @@ class ConvNet:
             raise BlockError(f"ConvNet: the input has shape {shape}; expected (channels, height, width).")
         if given.free and (self.flatten or self.resolution):
             raise BlockError("ConvNet: an input of free length can be neither flattened nor resized.")
-        first: list[nn.Module] = [Filled()] if given.free else []
-        first += [Resize(self.resolution)] if self.resolution else []
-        parts: list[nn.Module] = [nn.Sequential(*first, conv(shape[0], self.stem, 3, self.stem_stride))]
-        channels = self.stem
         for position, stage in enumerate(_flat(self.stages)):
             if stage.depth < 0 or stage.width < 1:
                 raise BlockError(
                     f"ConvNet.stages.{position}: depth {stage.depth}, width {stage.width}; expected at least 0 and 1."
                 )
-            layers: list[nn.Module] = []
-            for repetition in range(stage.depth):
-                stride = stage.stride if repetition == 0 else 1
-                layers.append(stage.block.build_layer(channels, stage.width, stride))
-                channels = stage.width
-            if layers:
-                parts.append(nn.Sequential(*layers))
-        if self.flatten:
-            return Stages(parts, Flat())
-        return Stages(parts, None if self.pool == "none" else Pool(self.pool, channels))
+        pool = "flatten" if self.flatten else self.pool
+        stem = Stem(self.stem, self.stem_stride, self.resolution)
+        return [stem, *self._built(), *([] if pool == "none" else [End(pool)])]
 
     def _built(self) -> tuple[Stage, ...]:
         return tuple(stage for stage in _flat(self.stages) if stage.depth)

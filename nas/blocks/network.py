@@ -108,6 +108,21 @@ class Network:
         described = self.canonical()
         if described is not self:
             return described.build(inputs, outputs)
+        used = self.used(inputs)
+        encoders: dict[str, nn.Module] = {}
+        shapes: list[list[tuple[int, ...]]] = []
+        for name, encoder in self.encoders.items():
+            encoders[name], depths = build_encoder(name, encoder, used[name])
+            shapes.append(depths)
+        fusion, head = self.build_joint(shapes, outputs)
+        return MultimodalNet(used, encoders, fusion, head, self.build_absence([depths[-1] for depths in shapes]))
+
+    def used(self, inputs: Mapping[str, Input]) -> Mapping[str, Input]:
+        """The inputs that the encoders read, in their order.
+
+        Raises:
+            BlockError: If a part is left out, an encoder names no input, or a share is none.
+        """
         for part in ("fusion", "head"):
             if getattr(self, part) is None:
                 raise BlockError(f"Network.{part}: is left out; expected a {part}.")
@@ -118,19 +133,20 @@ class Network:
                 raise BlockError(f"Network.encoders: {unknown('modality', name, inputs)}")
         if not 0 <= self.modality_dropout < 1:
             raise BlockError(f"Network.modality_dropout: {self.modality_dropout}; expected 0 <= p < 1.")
-        used = {name: inputs[name] for name in self.encoders}
-        encoders: dict[str, nn.Module] = {}
-        shapes: list[list[tuple[int, ...]]] = []
-        for name, encoder in self.encoders.items():
-            with _at(f"encoders.{name}"):
-                encoders[name] = encoder.build(used[name])
-            shapes.append(_depths(f"encoders.{name}", encoders[name], used[name]))
+        return {name: inputs[name] for name in self.encoders}
+
+    def build_joint(self, shapes: Sequence[Sequence[tuple[int, ...]]], outputs: int) -> tuple[FusionModule, nn.Module]:
+        """Build the fusion and the head for features whose depths have these shapes.
+
+        Raises:
+            BlockError: If a part does not fit the shapes it gets.
+        """
         last = [depths[-1] for depths in shapes]
         if isinstance(self.fusion, Experts):
             with _at("fusion"):
                 experts = self.fusion.build(last, self.head, outputs)
             _checked("fusion", lambda: fused_shape(experts, shapes), last, (1,))
-            return MultimodalNet(used, encoders, experts, nn.Identity(), self._absence(last))
+            return experts, nn.Identity()
         with _at("fusion"):
             fusion = self.fusion.build(shapes if getattr(self.fusion, "deep", False) else last)
             if not isinstance(fusion, FusionModule):
@@ -141,7 +157,11 @@ class Network:
         given = _checked("head", lambda: tuple(probe(head, [(features,)]).shape[1:]), [(features,)], (1,))
         if given != (outputs,):
             raise BlockError(f"Network.head: gives {given[0]} outputs; expected {outputs}.")
-        return MultimodalNet(used, encoders, fusion, head, self._absence(last))
+        return fusion, head
+
+    def build_absence(self, shapes: Sequence[tuple[int, ...]]) -> Absence | None:
+        """Build what stands for missing modalities, whose last features have these shapes; None without dropout."""
+        return Absence([shape[0] for shape in shapes], self.modality_dropout) if self.modality_dropout else None
 
     def cost(self, name: str) -> int:
         """Count what the network costs for its own inputs and outputs; no weight is drawn.
@@ -162,9 +182,6 @@ class Network:
         with torch.device("meta"):
             net = self.build()
         return COSTS[name](net, dict(zip(net.modalities, net.input_shapes, strict=True)))
-
-    def _absence(self, shapes: Sequence[tuple[int, ...]]) -> Absence | None:
-        return Absence([shape[0] for shape in shapes], self.modality_dropout) if self.modality_dropout else None
 
 
 class MultimodalNet(nn.Module):
@@ -258,6 +275,17 @@ class Plainly(FusionModule):
     def forward(self, features: Sequence[Features], present: Sequence[Tensor] | None = None) -> Tensor:
         """Map features to what the user's module makes of their values."""
         return self.fusion(*(values for values, _ in features))
+
+
+def build_encoder(name: str, encoder: Encoder, given: Input) -> tuple[nn.Module, list[tuple[int, ...]]]:
+    """Build a modality's encoder; gives it and the shapes of its depths, without the batch axis.
+
+    Raises:
+        BlockError: If it does not fit its input.
+    """
+    with _at(f"encoders.{name}"):
+        built = encoder.build(given)
+    return built, _depths(f"encoders.{name}", built, given)
 
 
 def fused_shape(fusion: FusionModule, shapes: Sequence[Sequence[tuple[int, ...]]]) -> tuple[int, ...]:
