@@ -52,7 +52,7 @@ def search(
         typer.Option(
             help="Who proposes: random, grid, local, evolution, nsga2, nsga3, reinforce, cem, adversarial, surrogate; "
             "tpe, gp, optuna:<class>, optunahub:<package>.",
-            show_default="nsga2",
+            show_default="surrogate",
         ),
     ] = None,
     screen: Annotated[

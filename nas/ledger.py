@@ -10,14 +10,15 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Generator, Mapping
+import warnings
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 import optuna
-from optuna.exceptions import StorageInternalError
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
@@ -198,7 +199,7 @@ class Ledger:
         self.study.tell(number, [float(metrics[o.metric]) for o in self.record.parsed_objectives])
 
     def refuse(self, number: int, metrics: Mapping[str, Any], reason: str, violations: Mapping[str, float]) -> None:
-        """Tell that a trial broke a limit or a constraint, and by how much."""
+        """Tell that a trial broke a limit or a constraint, and by how much: shares of the bounds, see `Limit`."""
         self._annotate(number, metrics=dict(metrics), reason=reason)
         trial = optuna.trial.Trial(self.study, self._trial_id(number))
         for limit, amount in violations.items():
@@ -280,8 +281,15 @@ def create_ledger(
         sampler=sampler,
         load_if_exists=not storage_url,
     )
+    name_metrics(study, record.objectives)
     write_json(folder / RECORD_FILE, asdict(record))
     return Ledger(folder, record, study)
+
+
+def name_metrics(study: optuna.Study, objectives: Sequence[str]) -> None:
+    """Name the objectives in the study: samplers are told by it what they are, and the dashboard shows it."""
+    with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+        study.set_metric_names(list(objectives))
 
 
 def open_ledger(folder: Path, sampler: optuna.samplers.BaseSampler | None = None, storage_url: str = "") -> Ledger:

@@ -35,7 +35,7 @@ class Asked:
         objectives: Metrics; default `OBJECTIVES`.
         limits: For example `latency_ms<=2`.
         target: Name of the target; default `local`.
-        sampler: Name of the sampler; default `nsga2`.
+        sampler: Name of the sampler; default `surrogate`.
         seed: Seed of everything random; default 0.
         training: How long and how candidates are trained.
         screen: Name of the proxy that chooses among proposals; default none.
@@ -112,7 +112,7 @@ def begin_run(
         "objectives": OBJECTIVES,
         "limits": (),
         "target": "local",
-        "sampler": "nsga2",
+        "sampler": "surrogate",
         "training": asdict(Training(seed=seed)),
         **{name: value for name, value in terms.items() if value is not None},
         "seed": seed,

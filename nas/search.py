@@ -12,7 +12,7 @@ from pathlib import Path
 
 import optuna
 
-from nas.cheap import WEIGHED, counted
+from nas.cheap import COUNTABLE, WEIGHED, counted
 from nas.errors import ObjectiveError, SamplerError
 from nas.evaluate import Measure, Outcome, attempt, disk_full
 from nas.execution import cluster, run_trials
@@ -60,7 +60,7 @@ def search(
         label: The table's column to predict.
         trials: Architectures to evaluate in all, those of earlier sittings included.
         time_s: Seconds after which no further trial is begun.
-        sampler: Name of a sampler, or one that proposes from this space; default `nsga2`.
+        sampler: Name of a sampler, or one that proposes from this space; default `surrogate`.
         screen: Name of a proxy that scores untrained networks: the best of some proposals is evaluated; default none.
         proposals: How many the screen chooses from; default 8.
         objectives: Metrics; default accuracy, latency_ms, size_bytes.
@@ -116,18 +116,17 @@ def evaluate_job(context: Context, job: Job, measure: Measure) -> Outcome:
 def _sampler(
     given: str | optuna.samplers.BaseSampler | None, space: Space, ledger: Ledger, task: Task
 ) -> optuna.samplers.BaseSampler:
-    """Who proposes, through the run's screen if it has one."""
+    """Who proposes, through the run's screen if it has one, and its limits on what can be counted beforehand."""
     record = ledger.record
+    limits = [limit for limit in record.parsed_limits if limit.metric in COUNTABLE]
     screen = proxy_score(record.screen, task, record.seed) if record.screen else None
+    cheap = counted(ledger, space, task) if limits or uses_cheap(record.sampler) else None
     if not isinstance(given, optuna.samplers.BaseSampler):
-        cheap, limits = (
-            (counted(ledger, space, task), record.parsed_limits) if uses_cheap(record.sampler) else (None, ())
-        )
         return make_sampler(record.sampler, space, record.seed, cheap, limits, screen, record.proposals, WEIGHED)
     _check_screened(given, record.screen)
-    return (
-        Filtered(given, screen=screen, proposals=record.proposals) if isinstance(given, Sampler) and screen else given
-    )
+    if not isinstance(given, Sampler) or not (screen or limits):
+        return given
+    return Filtered(given, cheap, limits, screen, record.proposals)
 
 
 def _check_screened(sampler: str | optuna.samplers.BaseSampler | None, screen: str | None) -> None:

@@ -16,7 +16,7 @@ import optuna
 
 from nas.errors import RunError
 from nas.evaluate import Outcome
-from nas.ledger import Ledger, RunRecord
+from nas.ledger import Ledger, RunRecord, name_metrics
 from nas.proposals import Job, Proposals
 from nas.space import Space
 
@@ -108,4 +108,5 @@ def memory_ledger(
         created="",
     )
     study = optuna.create_study(directions=[o.direction for o in record.parsed_objectives], sampler=sampler)
+    name_metrics(study, record.objectives)
     return MemoryLedger(Path(os.devnull), record, study)

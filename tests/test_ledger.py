@@ -188,6 +188,11 @@ def test_a_violation_without_end_is_written_as_a_number(ledger: Ledger) -> None:
     assert open_ledger(ledger.folder).study.trials[number].constraints == {"params<=9": 1e300}
 
 
+def test_the_study_names_its_objectives(ledger: Ledger) -> None:
+    assert ledger.study.metric_names == list(ledger.record.objectives)
+    assert open_ledger(ledger.folder).study.metric_names == list(ledger.record.objectives)
+
+
 def test_a_result_without_an_objective_is_not_taken_for_complete(ledger: Ledger) -> None:
     number = ask(ledger)
     with pytest.raises(KeyError, match="latency_ms"):

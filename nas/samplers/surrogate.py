@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nas.codes import Codes, Rows
-from nas.objective import Limit
+from nas.objective import METRICS, Limit
 from nas.samplers.base import Cheap, Sampler, unseen
 from nas.samplers.gain import Foresight, Gain, Predictions, Predictors
 from nas.samplers.history import Fold, History, Point
@@ -79,7 +79,7 @@ class Surrogate(Sampler):
         seed: int = 0,
         cheap: Cheap | None = None,
         limits: Sequence[Limit] = (),
-        random_trials: int = 10,
+        random_trials: int = 6,
         weighed: int | None = None,
     ) -> None:
         super().__init__(space, seed)
@@ -114,7 +114,7 @@ class Surrogate(Sampler):
             front = np.concatenate([front, predictors.predict(predictors.foresee(points, known)).means])
             awaited = predictors.inputs(points, known)
             expected = predictors.predict(learnt.foresight, awaited)
-        gain = Gain(predictors.reference, front, sought(history.number, predictors))
+        gain = Gain(predictors.reference, front, sought(history.number, predictors.predicted, history.metric_names))
         best_first = learnt.candidates[np.argsort(-gain(expected), kind="stable")]
         finalists = self._finalists(best_first, len(told), history)
         if not finalists:
@@ -203,16 +203,22 @@ class Surrogate(Sampler):
         return self._codes.rows(point.architecture.decisions for point in points)
 
 
-def sought(number: int, predictors: Predictors) -> Sequence[int]:
-    """The objectives that a trial is to improve: all, or each fourth time one of those that are predicted, in turn.
+def sought(number: int, predicted: Collection[int], names: Sequence[str]) -> Sequence[int]:
+    """The objectives that a trial is to improve: all, or each fourth time one that needs training, in turn.
 
     The ends of a front weigh little in its hypervolume until the predictions there are good, and only trials there
-    make them good.
+    make them good. The end of the smallest and fastest networks is found without: what needs no training follows from
+    the decisions so plainly that it is foretold well from any trials.
+
+    Args:
+        number: Of the trial.
+        predicted: The objectives that are predicted.
+        names: Of all objectives; where there are none, or one is none of `METRICS`, it is taken to need training.
     """
-    predicted = sorted(predictors.predicted)
-    if number % _ALONE or not predicted:
+    alone = [k for k in sorted(predicted) if not names or names[k] not in METRICS or METRICS[names[k]].needs_training]
+    if number % _ALONE or not alone:
         return ()
-    return (predicted[number // _ALONE % len(predicted)],)
+    return (alone[number // _ALONE % len(alone)],)
 
 
 def _until(points: Sequence[Point], number: int) -> Sequence[Point]:

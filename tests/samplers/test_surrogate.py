@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import optuna
 import pytest
@@ -9,9 +12,11 @@ from optuna.trial import TrialState
 
 from nas import Architecture, Space, choose, sampler
 from nas.errors import BlockError, SamplerError
-from nas.samplers.gain import Gain, Predictions, Predictors, Scale
-from nas.samplers.gaussian import Gaussian, Inputs, Kernel
+from nas.evaluate import Outcome
+from nas.proposals import Proposals
+from nas.samplers.gain import Gain, Predictions
 from nas.samplers.surrogate import sought
+from nas.simulation import memory_ledger, simulate
 
 SPACE = Space({"width": choose(1, 2, 4, 8, 16), "kind": choose("a", "b", "c"), "depth": choose(1, 2, 3, 4)})
 
@@ -132,13 +137,46 @@ def test_where_all_break_a_limit_some_with_values_and_some_without_it_goes_on() 
             study.tell(trial, state=TrialState.PRUNED)
 
 
-def test_one_trial_in_four_seeks_one_predicted_objective_alone() -> None:
-    inputs = Inputs(np.eye(3), np.array([[0.0], [1.0], [2.0]]))
-    scale = Scale(np.array([[1.0], [2.0], [4.0]]))
-    kernel = Kernel(np.ones(3), 1.0, (0.4, 0.4, 0.2), 1e-3)
-    predicted = {k: Gaussian(inputs, np.array([0.0, 1.0, 2.0]), [kernel]) for k in (0, 2)}
-    predictors = Predictors({}, predicted, {1: (0, 1.0)}, scale, [], None, np.ones(3))
-    assert [sought(number, predictors) for number in range(9)] == [(0,), (), (), (), (2,), (), (), (), (0,)]
+@pytest.mark.parametrize(
+    ("names", "alone"),
+    [
+        (("accuracy", "params", "latency_ms"), [0, 0, 0]),
+        (("latency_ms", "params", "accuracy"), [2, 2, 2]),
+        (("loss", "params", "accuracy"), [0, 2, 0]),
+        ((), [0, 2, 0]),
+    ],
+)
+def test_one_trial_in_four_seeks_one_objective_alone_that_needs_training(
+    names: Sequence[str], alone: list[int]
+) -> None:
+    found = [sought(number, {0, 2}, names) for number in range(12)]
+    assert found[::4] == [(k,) for k in alone]
+    assert not any(found[i] for i in range(12) if i % 4)
+
+
+def test_where_nothing_needs_training_all_objectives_are_sought_together() -> None:
+    assert [sought(number, {0, 1}, ("latency_ms", "size_bytes")) for number in range(5)] == 5 * [()]
+    assert [sought(number, (), ("accuracy",)) for number in range(5)] == 5 * [()]
+
+
+def test_a_search_with_measured_latency_and_size_seeks_the_most_accurate_too() -> None:
+    """Accuracy is hard to foretell, latency and size are not; none of them is known beforehand."""
+    space = Space({f"d{i}": choose(*range(4)) for i in range(8)})
+    most: list[float] = []
+    for seed in range(4):
+        run = memory_ledger(space, OBJECTIVES, sampler("surrogate", space, seed))
+        simulate(Proposals(run, space, 60), lambda job: (Outcome("complete", judged(job.decisions)), 1.0))
+        most.append(max(trial.metrics["accuracy"] for trial in run.trials()))
+    assert np.mean(most) > 0.9
+
+
+OBJECTIVES = ("accuracy", "latency_ms", "size_bytes")
+
+
+def judged(decisions: Mapping[str, Any]) -> dict[str, float]:
+    total = sum(decisions.values())
+    odd = sum(3 * i * label % 7 == 5 for i, label in enumerate(decisions.values(), 1))
+    return {"accuracy": total / 24 - 0.02 * odd, "latency_ms": 1.0 + total, "size_bytes": 100.0 + total**2}
 
 
 def test_the_gain_of_one_objective_is_its_expected_improvement_with_thrice_the_uncertainty() -> None:
