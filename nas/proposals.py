@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from nas.choices import Label
-from nas.devices import doubted, load_target
+from nas.devices import doubted
 from nas.errors import SamplerError, SpaceError
 from nas.evaluate import Outcome
 from nas.front import front_of
@@ -167,8 +167,7 @@ class Proposals:
         """
         if told.state != "complete":
             return
-        target = load_target(self.ledger.record.target)
-        self._kept = [replace(trial, metrics=doubted(trial.metrics, target)) for trial in (*self._kept, told)]
+        self._kept = [replace(trial, metrics=doubted(trial.metrics)) for trial in (*self._kept, told)]
         front = front_of(self._kept, self.ledger.record.parsed_objectives, hopeful=True)
         numbers = {trial.number for trial in front}
         for trial in self._kept:

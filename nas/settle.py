@@ -58,40 +58,40 @@ def settle(ledger: Ledger, most_s: float = MOST_S, trials: bool = True) -> int:
     tried: set[str] = set()
     count = 0
     while time.monotonic() < end:
-        waiting = [item for item in _noisy(ledger, target, trials) if item.name not in tried]
+        waiting = [item for item in _noisy(ledger, trials) if item.name not in tried]
         if not waiting:
             break
         tried.add(waiting[0].name)
         count += _measure(ledger, waiting[0], target)
-    for item in _noisy(ledger, target, trials):
+    for item in _noisy(ledger, trials):
         _record(ledger, item, {name: item.metrics[name] for name in ("latency_quality", "best_reference_ms")})
     if trials:
-        _discard_beaten(ledger, target)
+        _discard_beaten(ledger)
     return count
 
 
-def _noisy(ledger: Ledger, target: Target, trials: bool) -> list[Trial | Model]:
+def _noisy(ledger: Ledger, trials: bool) -> list[Trial | Model]:
     """Models, then trials that may be on the front, whose latency is of this device and noisy by what is known now."""
-    shown: list[Trial | Model] = [replace(m, metrics=doubted(m.metrics, target)) for m in ledger.models()]
-    shown += _hopeful(ledger, target) if trials else []
+    shown: list[Trial | Model] = [replace(m, metrics=doubted(m.metrics)) for m in ledger.models()]
+    shown += _hopeful(ledger) if trials else []
     return [
         item
         for item in shown
-        if is_measured_here(item.metrics, target)
+        if is_measured_here(item.metrics)
         and item.metrics.get("latency_quality") == "noisy"
         and "best_reference_ms" in item.metrics
     ]
 
 
-def _hopeful(ledger: Ledger, target: Target) -> list[Trial]:
+def _hopeful(ledger: Ledger) -> list[Trial]:
     """The front of the trials, and those that may be on it."""
-    complete = [replace(t, metrics=doubted(t.metrics, target)) for t in ledger.trials() if t.state == "complete"]
+    complete = [replace(t, metrics=doubted(t.metrics)) for t in ledger.trials() if t.state == "complete"]
     return front_of(complete, ledger.record.parsed_objectives, hopeful=True)
 
 
-def _discard_beaten(ledger: Ledger, target: Target) -> None:
+def _discard_beaten(ledger: Ledger) -> None:
     """Delete the large files of trials that were kept only because their latency was not certain."""
-    shown = {trial.number for trial in _hopeful(ledger, target)}
+    shown = {trial.number for trial in _hopeful(ledger)}
     for trial in ledger.trials():
         if trial.state in ("complete", "infeasible") and trial.number not in shown:
             ledger.discard_weights(trial.number)

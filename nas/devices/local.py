@@ -49,17 +49,18 @@ def measure_patiently(paths: Sequence[Path], target: Target, most_s: float) -> S
             return latencies
 
 
-def is_measured_here(metrics: Mapping[str, Any], target: Target) -> bool:
+def is_measured_here(metrics: Mapping[str, Any]) -> bool:
     """Whether a trial's or model's latency is of a device and runtime like this, so that it can be measured again."""
-    return metrics.get("device") == fingerprint(target.threads, target.provider, target.batch)
+    device = metrics.get("device") or {}
+    return device == fingerprint(*(device.get(name) for name in ("threads", "provider", "batch")))
 
 
-def doubted(metrics: Mapping[str, Any], target: Target) -> Mapping[str, Any]:
+def doubted(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
     """The metrics, their latency called noisy where it was measured in a moment that is known to be slow by now.
 
     A device can show only later how fast it is. What was measured elsewhere, or not at all, stays as it is.
     """
-    if not is_measured_here(metrics, target) or "reference_ms" not in metrics:
+    if not is_measured_here(metrics) or "reference_ms" not in metrics:
         return metrics
     gate = load_gate(metrics["reference_layers"])
     if gate.best_s == float("inf") or gate.is_quiet(metrics["reference_ms"] / 1e3):

@@ -307,7 +307,7 @@ def warm_up(infer: Callable[[], None], seconds: float = 0.05) -> None:
         infer()
 
 
-def fingerprint(threads: int, provider: str, batch: int) -> dict[str, Any]:
+def fingerprint(threads: int | None, provider: str | None, batch: int | None) -> dict[str, Any]:
     """What a latency depends on besides the model."""
     return {
         **_device(),

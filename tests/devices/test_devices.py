@@ -140,17 +140,16 @@ for i in range(30):
 
 
 def test_what_was_quiet_is_doubted_when_the_device_shows_that_it_is_faster(model: Path, state: Path) -> None:
-    target = Target(patience_s=0.2)
-    metrics = latency_metrics(measure_local([model], target)[0])
+    metrics = latency_metrics(measure_local([model], Target(patience_s=0.2))[0])
     good = {**metrics, "latency_quality": "good", "reference_ms": metrics["best_reference_ms"]}
-    assert doubted(good, target) == good
+    assert doubted(good) == good
     measure.keep_gate(8, [1e-6] * measure.ENOUGH)
-    assert doubted(good, target)["latency_quality"] == "noisy"
+    assert doubted(good)["latency_quality"] == "noisy"
     elsewhere = {**good, "device": {**metrics["device"], "cpu": "another"}}
-    assert doubted(elsewhere, target) == elsewhere
-    assert is_measured_here(good, target)
-    assert not is_measured_here(elsewhere, target)
-    assert not is_measured_here(good, Target(threads=2))
+    assert doubted(elsewhere) == elsewhere
+    assert is_measured_here(good)
+    assert not is_measured_here(elsewhere)
+    assert not is_measured_here({"accuracy": 1.0})
 
 
 def test_waiting_for_a_quiet_moment_ends(model: Path, state: Path) -> None:
