@@ -16,11 +16,12 @@ from functools import partial
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nas.blocks.conv import ConvNet, End, Stage, Stem
 from nas.blocks.cost import Undrawn, count_params, operations
 from nas.blocks.features import Features, as_features, depths_of
+from nas.blocks.fusion_decision import Experts
 from nas.blocks.input import Input
 from nas.blocks.module import ModuleBlock
 from nas.blocks.network import Network, build_encoder
@@ -32,6 +33,8 @@ T = TypeVar("T")
 _KEPT = 20_000
 
 Shape = tuple[int, ...]
+_Read = tuple[Shape, Shape | None]
+"""The shapes of features, without the batch axis, and of their mask."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,20 @@ class _Encoded:
         params: Its parameters.
         operations: Floating-point operations at batch 1.
         depths: Shapes of its depths, without the batch axis.
-        masks: Of the features that the fusion reads, each the shape of its mask or None.
+        masks: Of the depths, or of the last alone, the shapes of masks; None for what has none.
     """
 
     params: int
     operations: int
     depths: Sequence[Shape]
     masks: Sequence[Shape | None]
+
+    def read_by(self, fusion: Any, is_deep: bool) -> Sequence[_Read]:
+        """What makes a difference to a fusion: all depths, the last, or where it takes their mean the channels."""
+        if getattr(fusion, "pools", False) and not is_deep:
+            return [(self.depths[-1][:1], None)]
+        first = 0 if is_deep else -1
+        return list(zip(self.depths[first:], self.masks[first:], strict=True))
 
 
 class Counter:
@@ -76,15 +86,17 @@ class Counter:
         used = network.used(self._inputs)
         is_deep = bool(getattr(network.fusion, "deep", False))
         encoders = [self._encoded(name, encoder, used[name], is_deep) for name, encoder in network.encoders.items()]
-        depths = [encoder.depths for encoder in encoders]
-        masks = [encoder.masks for encoder in encoders]
-        params, total = self._once(
-            ["joint", bool(network.modality_dropout), depths, masks],
-            [network.fusion, network.head],
-            lambda: _joint(network, depths, masks, self._outputs),
+        reads = [encoder.read_by(network.fusion, is_deep) for encoder in encoders]
+        is_dropped = bool(network.modality_dropout)
+        fusion = [network.fusion, network.head if isinstance(network.fusion, Experts) else None]
+        more, done, features = self._once(
+            ["fusion", is_dropped, reads], fusion, lambda: _fused(network, reads, is_dropped, self._outputs)
         )
-        params += sum(encoder.params for encoder in encoders)
-        total += sum(encoder.operations for encoder in encoders)
+        params, total = self._once(["head", features], network.head, lambda: _headed(network, features, self._outputs))
+        params += more + sum(encoder.params for encoder in encoders)
+        total += done + sum(encoder.operations for encoder in encoders)
+        if absence := network.build_absence([encoder.depths[-1] for encoder in encoders]):
+            params += count_params(absence)
         return {"params": params, "macs": math.ceil(total / 2)}
 
     def _encoded(self, name: str, encoder: Any, given: Input, is_deep: bool) -> _Encoded:
@@ -154,22 +166,24 @@ def _linked(link: Stem | Stage | End, given: Input) -> tuple[int, int, Shape]:
     return count_params(module), done, tuple(found.shape[1:])
 
 
-def _joint(
-    network: Network, depths: Sequence[Sequence[Shape]], masks: Sequence[Sequence[Shape | None]], outputs: int
-) -> tuple[int, int]:
-    """The parameters and operations of all but the encoders."""
-    fusion, head = network.build_joint(depths, outputs)
-    joint = nn.ModuleList([fusion, head])
-    absence = network.build_absence([shapes[-1] for shapes in depths])
+def _fused(network: Network, reads: Sequence[Sequence[_Read]], is_dropped: bool, outputs: int) -> tuple[int, int, int]:
+    """The parameters and operations of the fusion, and how many features it gives."""
+    shapes = [[shape for shape, _ in depths] for depths in reads]
+    fusion, given = network.build_fusion(shapes, outputs)
     with torch.device("meta"):
-        present = None if absence is None else [torch.empty(1, dtype=torch.bool) for _ in depths]
-        features = [
-            [
-                Features(torch.empty(1, *shape), None if mask is None else torch.empty(mask, dtype=torch.bool))
-                for shape, mask in zip(shapes[-len(each) :], each, strict=True)
-            ]
-            for shapes, each in zip(depths, masks, strict=True)
-        ]
-    given = features if fusion.deep else [each[-1] for each in features]
-    done, _ = operations(joint, lambda: head(fusion(given, present)), ())
-    return count_params(joint) + (0 if absence is None else count_params(absence)), done
+        present = [torch.empty(1, dtype=torch.bool) for _ in reads] if is_dropped else None
+        features = [[_features(*read) for read in depths] for depths in reads]
+    joined = features if fusion.deep else [depths[-1] for depths in features]
+    done, _ = operations(fusion, lambda: fusion(joined, present), ())
+    return count_params(fusion), done, given
+
+
+def _features(shape: Shape, mask: Shape | None) -> Features:
+    return Features(torch.empty(1, *shape), None if mask is None else torch.empty(mask, dtype=torch.bool))
+
+
+def _headed(network: Network, features: int, outputs: int) -> tuple[int, int]:
+    """The parameters and operations of the head."""
+    head = network.build_head(features, outputs)
+    done, _ = operations(head, head, [torch.empty(1, features, device="meta")])
+    return count_params(head), done

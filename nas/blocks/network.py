@@ -114,7 +114,8 @@ class Network:
         for name, encoder in self.encoders.items():
             encoders[name], depths = build_encoder(name, encoder, used[name])
             shapes.append(depths)
-        fusion, head = self.build_joint(shapes, outputs)
+        fusion, features = self.build_fusion(shapes, outputs)
+        head = self.build_head(features, outputs)
         return MultimodalNet(used, encoders, fusion, head, self.build_absence([depths[-1] for depths in shapes]))
 
     def used(self, inputs: Mapping[str, Input]) -> Mapping[str, Input]:
@@ -135,29 +136,37 @@ class Network:
             raise BlockError(f"Network.modality_dropout: {self.modality_dropout}; expected 0 <= p < 1.")
         return {name: inputs[name] for name in self.encoders}
 
-    def build_joint(self, shapes: Sequence[Sequence[tuple[int, ...]]], outputs: int) -> tuple[FusionModule, nn.Module]:
-        """Build the fusion and the head for features whose depths have these shapes.
+    def build_fusion(self, shapes: Sequence[Sequence[tuple[int, ...]]], outputs: int) -> tuple[FusionModule, int]:
+        """Build the fusion for features whose depths have these shapes; gives it and how many features it gives.
 
         Raises:
-            BlockError: If a part does not fit the shapes it gets.
+            BlockError: If it does not fit the shapes.
         """
         last = [depths[-1] for depths in shapes]
-        if isinstance(self.fusion, Experts):
-            with _at("fusion"):
-                experts = self.fusion.build(last, self.head, outputs)
-            _checked("fusion", lambda: fused_shape(experts, shapes), last, (1,))
-            return experts, nn.Identity()
         with _at("fusion"):
-            fusion = self.fusion.build(shapes if getattr(self.fusion, "deep", False) else last)
+            if isinstance(self.fusion, Experts):
+                fusion = self.fusion.build(last, self.head, outputs)
+            else:
+                fusion = self.fusion.build(shapes if getattr(self.fusion, "deep", False) else last)
             if not isinstance(fusion, FusionModule):
                 fusion = Plainly(fusion)
         (features,) = _checked("fusion", lambda: fused_shape(fusion, shapes), last, (1,))
+        return fusion, features
+
+    def build_head(self, features: int, outputs: int) -> nn.Module:
+        """Build what makes outputs of so many features; experts have heads of their own.
+
+        Raises:
+            BlockError: If it does not give as many.
+        """
+        if isinstance(self.fusion, Experts):
+            return nn.Identity()
         with _at("head"):
             head = self.head.build(features, outputs)
         given = _checked("head", lambda: tuple(probe(head, [(features,)]).shape[1:]), [(features,)], (1,))
         if given != (outputs,):
             raise BlockError(f"Network.head: gives {given[0]} outputs; expected {outputs}.")
-        return fusion, head
+        return head
 
     def build_absence(self, shapes: Sequence[tuple[int, ...]]) -> Absence | None:
         """Build what stands for missing modalities, whose last features have these shapes; None without dropout."""
