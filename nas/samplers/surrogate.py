@@ -1,8 +1,8 @@
 """Bayesian optimisation over architectures that knows which metrics are cheap.
 
-What needs training is predicted from what was trained, with its uncertainty (`gaussian`); latency, size and the like do
-not depend on weights, so they are known before a candidate is trained and are not predicted where they decide. The
-candidate with the largest expected gain of hypervolume is proposed (`gain`, `improvement`).
+What needs training is predicted from what was trained, with its uncertainty (`gaussian`). What a caller can tell of any
+candidate, such as its parameters and MACs, is known and not predicted where it decides; a latency or size that is only
+had of what was evaluated is predicted from that, and foretold well after few trials. The candidate with the largest expected gain of hypervolume is proposed (`gain`, `improvement`).
 """
 
 from __future__ import annotations

@@ -13,15 +13,19 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from threadpoolctl import threadpool_info
 
 from nas import Architecture, Space, choose, integer, load_space, repeat, sampler
 from nas.errors import ExhaustedError, SamplerError, SpaceError
+from nas.ledger import Ledger
+from nas.objective import parse_limit
 from nas.pareto import hypervolume
 from nas.samplers import SAMPLERS
 from nas.samplers.base import Sampler
-from nas.samplers.history import History
+from nas.samplers.history import History, Record
+from nas.samplers.selection import ordered
+from nas.simulation import memory_ledger
 
 OURS = list(SAMPLERS)
 ALL = [*OURS, "tpe", "optuna:NSGAIISampler"]
@@ -368,6 +372,23 @@ def test_survives_odd_seeds_and_infinite_violations(name: str) -> None:
         if i % 2:
             trial.set_constraint("latency_ms<=1", math.inf)
         made.tell(trial, judge(architecture))
+
+
+def test_what_breaks_limits_by_the_smallest_shares_is_the_best_of_what_is_refused() -> None:
+    limits = [parse_limit("latency_ms<=1"), parse_limit("params<=100000")]
+    run = memory_ledger(SPACE, ("accuracy", "latency_ms"), sampler("random", SPACE), [str(limit) for limit in limits])
+    for metrics in ({"latency_ms": 30.0, "params": 1e5}, {"latency_ms": 1.0, "params": 100_100.0}):
+        trial = run.study.ask()
+        SPACE.ask(trial)
+        broken = {str(limit): limit.violation(metrics) for limit in limits}
+        run.refuse(trial.number, metrics, "too large or too slow", broken)
+    history = Record(run.study).read(SPACE, asking(run), {})
+    assert [point.violation for point in ordered(history.told)] == pytest.approx([0.001, 29.0])
+
+
+def asking(run: Ledger) -> FrozenTrial:
+    number = run.study.ask().number
+    return run.study.get_trials(deepcopy=False)[number]
 
 
 @pytest.mark.parametrize("name", ALL)
