@@ -1,11 +1,14 @@
 """Samplers of other libraries, each in its own implementation, behind one ask and tell.
 
-A peer proposes a label for every decision that it asks for. Optuna's ask as the space does, so conditions are theirs
-to use; the others know flat spaces only and propose a label for every decision that there could be, of which those
-that are not reached are ignored. A repetition is told again from the table and does not count as an evaluation.
+A peer proposes a label for every decision that it asks for. Optuna's ask as the space does, and SMAC3 is given the
+conditions between decisions, so these are theirs to use; the others know flat spaces only and propose a label for
+every decision that there could be, of which those that are not reached are ignored. A repetition is told again from
+the table and does not count as an evaluation.
 
-What a limit refuses has no accuracy. Optuna and pymoo are told the violation in their own way; Nevergrad and Syne Tune,
-which have none that fits, are told a loss that grows with the violation and is worse than any that is allowed.
+What a limit refuses has no accuracy. Optuna and pymoo are told the violation in their own way (Optuna's Gaussian
+process models objectives over refused trials too: there they get the mean of those that were allowed); Nevergrad and
+Syne Tune, which have none that fits, are told a loss that grows with the violation and is worse than any that is
+allowed, and SMAC3 that the trial failed.
 """
 
 from __future__ import annotations
@@ -13,17 +16,19 @@ from __future__ import annotations
 import importlib
 import logging
 import random
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import optuna
-import torch
 from tables import Problem
 
 from nas.choices import Choice, Label, resolve
+from nas.codes import Codes
 from nas.description import decisions
-from nas.space import Architecture
+from nas.space import Architecture, Space
 
 
 class Peer(Protocol):
@@ -37,24 +42,36 @@ class Peer(Protocol):
         """Take the objectives of the last proposal, to be minimised; NaN where a limit refused it."""
         ...
 
+    def fail(self) -> None:
+        """Take it that the last proposal is none of the space: a constraint refuses it."""
+        ...
+
 
 class OptunaPeer:
     """Any of Optuna's samplers in a study of its own."""
 
     def __init__(self, problem: Problem, sampler: optuna.samplers.BaseSampler) -> None:
         self.problem = problem
+        self.allowed: list[tuple[float, ...]] = []
         self.study = optuna.create_study(directions=["minimize"] * len(problem.objectives), sampler=sampler)
 
     def ask(self) -> Architecture:
         """Ask the study as the space asks."""
         self.trial = self.study.ask()
-        return self.problem.space.ask(self.trial)
+        return Space(self.problem.space.network).ask(self.trial)
+
+    def fail(self) -> None:
+        """Tell that the trial failed."""
+        self.study.tell(self.trial, state=optuna.trial.TrialState.FAIL)
 
     def tell(self, values: tuple[float, ...], violation: float) -> None:
         """Tell the values, and how far a limit is broken."""
         if self.problem.limits:
             self.trial.set_constraint("limit", violation)
-        self.study.tell(self.trial, [0.0 if np.isnan(v) else v for v in values])
+        if not violation:
+            self.allowed.append(values)
+        neutral = np.mean(self.allowed, axis=0) if self.allowed else np.zeros(len(values))
+        self.study.tell(self.trial, neutral.tolist() if violation else list(values))
 
 
 class Flat:
@@ -74,6 +91,14 @@ class Flat:
 
         return Architecture(reached, resolve(self.problem.space.network, decide))
 
+    def tell(self, values: tuple[float, ...], violation: float) -> None:
+        """Take the objectives of the last proposal."""
+        raise NotImplementedError
+
+    def fail(self) -> None:
+        """Tell the worst values."""
+        self.tell(self.problem.worst, 0.0)
+
     def active(self) -> float:
         """How many decisions an architecture has on average."""
         rng = random.Random(0)
@@ -85,6 +110,57 @@ class Flat:
             return [1.0 + violation / (1.0 + violation)] * len(values)
         pairs = zip(values, self.problem.best, self.problem.worst, strict=True)
         return [(value - best) / (worst - best) for value, best, worst in pairs]
+
+
+class SmacPeer(Flat):
+    """SMAC3's facade for hyper-parameters, a random forest; several objectives by ParEGO, with its own defaults."""
+
+    def __init__(self, problem: Problem, seed: int, evaluations: int) -> None:
+        super().__init__(problem)
+        from ConfigSpace import AndConjunction, Categorical, ConfigurationSpace, InCondition
+        from smac import HyperparameterOptimizationFacade, Scenario
+        from smac.multi_objective.parego import ParEGO
+
+        codes = Codes(problem.space)
+        space = ConfigurationSpace(seed=seed)
+        given = [Categorical(f"d{j}", list(range(int(size)))) for j, size in enumerate(codes.sizes)]
+        space.add(*given)
+        for j, hyper in enumerate(given):
+            above = codes.conditions(j)
+            terms = [InCondition(hyper, given[i], np.flatnonzero(labels[:-1]).tolist()) for i, labels in above]
+            if terms:
+                space.add(terms[0] if len(terms) == 1 else AndConjunction(*terms))
+        several = len(problem.objectives) > 1
+        self.codes = codes
+        self.folder = tempfile.TemporaryDirectory()
+        scenario = Scenario(
+            space, objectives=list(problem.objectives) if several else "cost", n_trials=10 * evaluations,
+            seed=seed, deterministic=True, output_directory=Path(self.folder.name),
+        )  # fmt: skip
+        self.facade = HyperparameterOptimizationFacade(
+            scenario, lambda config, seed=0: 0.0, overwrite=True, logging_level=False,
+            initial_design=HyperparameterOptimizationFacade.get_initial_design(
+                scenario, n_configs=min(10 * len(given), evaluations // 4)
+            ),
+            **({"multi_objective_algorithm": ParEGO(scenario)} if several else {}),
+        )  # fmt: skip
+
+    def ask(self) -> Architecture:
+        """Ask for a configuration."""
+        self.info = self.facade.ask()
+        row = np.full(len(self.codes.paths), -1, np.int16)
+        for name, index in dict(self.info.config).items():
+            row[int(name[1:])] = index
+        return Space(self.problem.space.network).architecture(self.codes.decisions(row))
+
+    def tell(self, values: tuple[float, ...], violation: float) -> None:
+        """Tell its costs."""
+        from smac.runhistory import StatusType, TrialValue
+
+        costs = self.scaled(values, violation)
+        status = StatusType.CRASHED if violation else StatusType.SUCCESS
+        told = TrialValue(costs if len(costs) > 1 else costs[0], status=status)
+        self.facade.tell(self.info, told)
 
 
 class PymooPeer(Flat):
@@ -184,34 +260,21 @@ class SyneTunePeer(Flat):
         np.random.seed(seed)  # noqa: NPY002 - its random configurations come from NumPy's and Python's global state
         random.seed(seed)
         space = {path: choice([str(i) for i in range(len(c.labels))]) for path, c in self.choices.items()}
-        searchers = "syne_tune.optimizer.schedulers"
-        if name == "ehvi":
-            module = importlib.import_module(f"{searchers}.multiobjective.expected_hyper_volume_improvement")
-            # Its gradient steps end between two labels and are rounded to what it knows: only repetitions.
-            options = {"optimization_strategy": "random"}
-            self.searcher = module.ExpectedHyperVolumeImprovement(space, random_seed=seed, **options)
-        else:
-            module, kind = {
-                "rea": ("searchers.regularized_evolution", "RegularizedEvolution"),
-                "morea": ("multiobjective.multi_objective_regularized_evolution", "MultiObjectiveRegularizedEvolution"),
-            }[name]
-            made = getattr(importlib.import_module(f"{searchers}.{module}"), kind)
-            self.searcher = made(space, population_size=30, sample_size=10, random_seed=seed)
-        self.shift = 3.0 if name == "ehvi" else 0.0
+        module, kind = {
+            "rea": ("searchers.regularized_evolution", "RegularizedEvolution"),
+            "morea": ("multiobjective.multi_objective_regularized_evolution", "MultiObjectiveRegularizedEvolution"),
+        }[name]
+        made = getattr(importlib.import_module(f"syne_tune.optimizer.schedulers.{module}"), kind)
+        self.searcher = made(space, population_size=30, sample_size=10, random_seed=seed)
         self.asked = 0
 
     def ask(self) -> Architecture:
         """Ask for a configuration."""
-        precision = torch.get_default_dtype()
-        torch.set_default_dtype(torch.float64)  # EHVI mixes both precisions and fails otherwise
-        try:
-            self.config = self.searcher.suggest()
-        finally:
-            torch.set_default_dtype(precision)
+        self.config = self.searcher.suggest()
         return self.architecture({path: int(label) for path, label in self.config.items()})
 
     def tell(self, values: tuple[float, ...], violation: float) -> None:
-        """Tell its metrics; EHVI's are shifted so that its fixed reference point, 2 after its sign is turned, fits."""
-        told = [value - self.shift for value in self.scaled(values, violation)]
+        """Tell its metrics."""
+        told = self.scaled(values, violation)
         self.searcher.on_trial_complete(self.asked, self.config, told if len(told) > 1 else told[0])
         self.asked += 1

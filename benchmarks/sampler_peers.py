@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import optuna
-from peers import NevergradPeer, OptunaPeer, Peer, PymooPeer, SyneTunePeer
+from peers import NevergradPeer, OptunaPeer, Peer, PymooPeer, SmacPeer, SyneTunePeer
 from tables import Problem
 
 
@@ -55,15 +55,15 @@ def _tpe(grouped: bool) -> Callable[[Problem, int, int], Peer]:
 _SAMPLERS = optuna.samplers
 
 PEERS: Mapping[str, Entry] = {
-    "optuna-tpe": Entry(_tpe(False), (1,), "optuna", "Optuna's TPE as it comes", nested_seeds=10),
-    "optuna-tpe-group": Entry(_tpe(True), (1,), "optuna", "Optuna's TPE, multivariate and grouped", nested_seeds=5),
+    "optuna-tpe": Entry(_tpe(False), (1,), "optuna", "Optuna's TPE as it comes", nested_seeds=3),
+    "optuna-tpe-group": Entry(_tpe(True), (1,), "optuna", "Optuna's TPE, multivariate and grouped", nested_seeds=2),
     "optuna-motpe": Entry(
         _tpe(False),
         (2, 3),
         "optuna",
         "Optuna's TPE as it comes, with several objectives",
-        seeds=10,
-        nested_seeds=5,
+        seeds=5,
+        nested_seeds=2,
         proposals=3,
     ),
     "optuna-nsga2": Entry(
@@ -79,23 +79,35 @@ PEERS: Mapping[str, Entry] = {
         "Optuna's NSGA-III, population 20",
     ),
     "optuna-gp": Entry(
-        _optuna(lambda seed: _SAMPLERS.GPSampler(seed=seed, n_startup_trials=20)),
+        _optuna(lambda seed: _SAMPLERS.GPSampler(seed=seed)),
         (1,),
         "optuna",
-        "Optuna's Gaussian process, 20 random trials first",
-        evaluations=200,
+        "Optuna's Gaussian process as it comes",
+        evaluations=100,
+        seeds=2,
         nested_seeds=0,
-        proposals=1,
+        proposals=3,
     ),
     "optuna-mogp": Entry(
-        _optuna(lambda seed: _SAMPLERS.GPSampler(seed=seed, n_startup_trials=20)),
+        _optuna(lambda seed: _SAMPLERS.GPSampler(seed=seed)),
         (2, 3),
         "optuna",
-        "Optuna's Gaussian process with several objectives, 20 random trials first",
-        evaluations=200,
-        seeds=10,
+        "Optuna's Gaussian process as it comes, with several objectives",
+        evaluations=100,
+        seeds=2,
         nested_seeds=0,
-        proposals=1,
+        proposals=3,
+    ),
+    "smac": Entry(
+        SmacPeer,
+        (1, 2, 3),
+        "smac",
+        "SMAC3's facade for hyper-parameters with its own defaults: a random forest, expected improvement, ParEGO for "
+        "several objectives; it knows the conditions",
+        evaluations=100,
+        seeds=3,
+        nested_seeds=2,
+        proposals=4,
     ),
     "pymoo-ga": Entry(
         lambda problem, seed, _: PymooPeer(problem, seed, "ga"),
@@ -121,22 +133,14 @@ PEERS: Mapping[str, Entry] = {
         (1, 2, 3),
         "nevergrad",
         "Nevergrad's DiscreteOnePlusOne",
-        nested_seeds=5,
+        nested_seeds=2,
     ),
     "nevergrad-de": Entry(
         lambda problem, seed, n: NevergradPeer(problem, seed, "DE", n),
         (1, 2, 3),
         "nevergrad",
         "Nevergrad's differential evolution, which ranks several objectives by dominance",
-        seeds=5,
-        nested_seeds=0,
-    ),
-    "nevergrad-ngopt": Entry(
-        lambda problem, seed, n: NevergradPeer(problem, seed, "NGOpt", n),
-        (1, 2, 3),
-        "nevergrad",
-        "Nevergrad's own choice of optimizer, told the budget",
-        seeds=5,
+        seeds=3,
         nested_seeds=0,
     ),
     "synetune-rea": Entry(
@@ -150,18 +154,6 @@ PEERS: Mapping[str, Entry] = {
         (2, 3),
         "syne_tune",
         "Syne Tune's multi-objective regularized evolution, population 30, sample 10",
-    ),
-    "synetune-ehvi": Entry(
-        lambda problem, seed, _: SyneTunePeer(problem, seed, "ehvi"),
-        (2, 3),
-        "botorch",
-        "Syne Tune's expected hypervolume improvement, its metrics shifted so that its fixed reference point is the "
-        "problem's, with its random optimization of candidates: with its own, by gradients, it proposes the same three "
-        "architectures for ever",
-        evaluations=100,
-        seeds=3,
-        proposals=2,
-        nested_seeds=0,
     ),
 }
 """All of them, by name."""

@@ -200,7 +200,8 @@ def _flat(name: str, trials: int) -> list[float]:
     """Seconds of the last proposals of a peer that was told all trials by itself; of pymoo also of its generations."""
     searched = space()
     problem = Problem(
-        name="times", title="", space=searched, objectives=("accuracy", "latency_ms"), limits=(), metrics=lambda _: {},
+        name="times", title="", space=searched, objectives=("accuracy", "latency_ms"), limits=(), counted=(),
+        metrics=lambda _: {},
         worst=(0.0, 40.0), best=(-4.0, 0.0), score=lambda _: [], top=0.0, unit="",
     )  # fmt: skip
     peer = PEERS[name].make(problem, 0, trials + ASKS + 1)

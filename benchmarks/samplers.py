@@ -1,11 +1,12 @@
 """Every sampler of ours and those of other libraries on tabular problems, at equal numbers of evaluations.
 
-    pip install -e '.[bench]' && python benchmarks/samplers.py [--problems two-c100-raspi4 ...] [--seeds 100-129]
+    pip install -e '.[bench]' && python benchmarks/samplers.py [--problems two-c100-raspi4 ...] [--seeds 100-104]
 
-Ours go through the engine's own loop on a virtual clock (`nas.simulation`). Each finished curve is kept in
-results/runs/samplers-cache and used again, so the tables can be built up in several sittings; --fresh runs again what
-is named. Writes results/samplers/<problem>.md and .png, and results/samplers/README.md with all that were named; with
---workers, results/samplers/workers.md: ours with one job at a time beside ours with many.
+Ours go through the engine's own loop on a virtual clock (`nas.simulation`), told what `nas search` knows. Each finished
+curve is kept in results/runs/samplers-cache and used again, so the tables can be built up in several sittings; --fresh
+runs again what is named. The table of real trainings must be there: `python benchmarks/trained.py`. Writes
+results/samplers/<problem>.md and .png, and results/samplers/README.md with all that were named; with --workers,
+results/samplers/workers.md: ours with one job at a time beside ours with many.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,14 @@ import sampler_report
 import tables
 from peers import Peer
 from sampler_peers import PEERS, peers_for
+from sampler_report import LATENCY
 
 from nas import sampler
+from nas.cheap import WEIGHED
 from nas.errors import SamplerError
 from nas.evaluate import Outcome
 from nas.ledger import Ledger, Trial
+from nas.objective import excess, parse_limit
 from nas.proposals import COUNTED, Job, Proposals
 from nas.samplers import SAMPLERS, uses_cheap
 from nas.simulation import memory_ledger, simulate
@@ -41,10 +45,10 @@ from nas.simulation import memory_ledger, simulate
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / "results" / "runs" / "samplers-cache"
 REPORTED = (
-    *("one-c10", "one-in16", "two-c100-raspi4", "two-c100-eyeriss"),
-    *("three-c100-raspi4", "limit-c100-raspi4", "nested-one", "nested-two"),
+    *("mfeat", "two-c100-raspi4", "two-c100-eyeriss", "three-c100-raspi4"),
+    *("limit-c100-raspi4", "known-c100-raspi4", "one-in16", "nested-two"),
 )
-"""Problems of a run that names none; those on CIFAR-10 with latency are for tuning."""
+"""Problems of a run that names none. Those on CIFAR-10 are for tuning; none of them is shown."""
 
 
 @dataclass(frozen=True)
@@ -72,15 +76,17 @@ class Run:
         return found if found["evaluations"] >= self.evaluations else None
 
 
-def ours() -> list[str]:
-    """Names of our samplers; an exhaustive grid is none that could be compared."""
-    return [name for name in SAMPLERS if name != "grid"]
+def ours(problem: tables.Problem) -> list[str]:
+    """Names of our samplers, and of one that is told latencies; an exhaustive grid is none that could be compared."""
+    told = "latency_ms" in problem.objectives and not problem.latency_known
+    names = [name for name in SAMPLERS if name != "grid"]
+    return [*names, *(f"{name}{LATENCY}" for name in names if told and uses_cheap(name))]
 
 
 def perform(run: Run) -> Run:
     """Run a search and keep its curve."""
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    warnings.filterwarnings("ignore", module="(botorch|gpytorch|linear_operator|nevergrad|pymoo|syne_tune|cma)")
+    warnings.filterwarnings("ignore", module="(nevergrad|pymoo|syne_tune|cma|smac|ConfigSpace)")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.disable(logging.WARNING)
     problem = tables.problem(run.problem, run.data)
@@ -89,13 +95,15 @@ def perform(run: Run) -> Run:
     try:
         found, proposed, note = (_peer if run.sampler in PEERS else _ours)(problem, run)
         curve = problem.score(found)
+        accuracy = tables.best_curve(*2 * [[m and 100 * m["accuracy"] for m in found]], 0.0)
         refused = [result is None for result in found]
     except SamplerError as error:
-        curve, refused, note = [], [], error.message
+        curve, accuracy, refused, note = [], [], [], error.message
     run.file.parent.mkdir(parents=True, exist_ok=True)
     values = {
         "evaluations": run.evaluations,
         "curve": [round(score, 5) for score in curve],
+        "accuracy": [round(best, 5) for best in accuracy],
         "refused": sum(refused),
         "proposed": proposed,
         "seconds": round(time.perf_counter() - begun, 2),
@@ -112,15 +120,16 @@ Found = list[Mapping[str, float] | None]
 
 
 def _ours(problem: tables.Problem, run: Run) -> tuple[Found, int, str]:
-    """Search through the engine's loop; only samplers that use cheap metrics are told them.
+    """Search through the engine's loop, with what the command knows: what can be counted, and limits on that.
 
     Some jobs take up to three times as long as others, which matters where several run at a time.
     """
+    name = run.sampler.removesuffix(LATENCY)
+    if name != run.sampler:
+        problem = replace(problem, latency_known=True)
     space = problem.space
-    if uses_cheap(run.sampler):
-        proposing = sampler(run.sampler, space, seed=run.seed, cheap=problem.cheap, limits=problem.limits)
-    else:
-        proposing = sampler(run.sampler, space, seed=run.seed)
+    cheap = problem.cheap if problem.known else None
+    proposing = sampler(name, space, run.seed, cheap, problem.known_limits, weighed=WEIGHED)
     ledger = memory_ledger(space, problem.objectives, proposing, problem.limits, run.seed)
     found: Found = []
 
@@ -140,35 +149,47 @@ def _ours(problem: tables.Problem, run: Run) -> tuple[Found, int, str]:
 
 
 def _peer(problem: tables.Problem, run: Run) -> tuple[Found, int, str]:
-    """Search with a peer; repetitions are told again, and count only against a limit on all proposals."""
+    """Search with a peer.
+
+    Repetitions are told again, and what breaks a limit that is known beforehand is told too; they count only against a
+    limit on all proposals.
+    """
     entry = PEERS[run.sampler]
     peer: Peer = entry.make(problem, run.seed, run.evaluations)
     found: Found = []
     seen: set[str] = set()
+    known_limits = [parse_limit(text) for text in problem.known_limits]
     for proposed in range(1, entry.proposals * run.evaluations + 1):
         architecture = peer.ask()
+        if problem.space.refused_by(architecture.network):
+            peer.fail()
+            continue
         outcome = problem.judge(architecture)
-        if architecture.key not in seen:
+        put_aside = excess(known_limits, problem.cheap(architecture)) > 0
+        if architecture.key not in seen and not put_aside:
             seen.add(architecture.key)
             found.append(problem.metrics(architecture) if outcome.state == "complete" else None)
             if len(found) == run.evaluations:
                 return found, proposed, ""
         peer.tell(problem.values(outcome), sum(outcome.violations.values()))
-    return found, entry.proposals * run.evaluations, f"only repetitions after {len(found)} architectures"
+    return found, entry.proposals * run.evaluations, f"no more than {len(found)} architectures that count"
 
 
 def wanted(options: argparse.Namespace) -> Iterator[Run]:
     """All runs that are asked for, those of a seed together."""
-    known = [*ours(), *PEERS]
+    known = [*SAMPLERS, *PEERS]
     for name in options.samplers or ():
-        if name not in known and not name.startswith(("optuna:", "optunahub:")) and name not in ("tpe", "gp"):
+        other = name.startswith(("optuna:", "optunahub:")) or name in ("tpe", "gp")
+        if name.removesuffix(LATENCY) not in known and not other:
             raise SystemExit(f"--samplers: {name!r} is not known; one of {', '.join(known)}.")
     for position, seed in enumerate(options.seeds):
         for name in options.problems:
             problem = tables.problem(name, options.data)
             peers = [] if options.workers > 1 else peers_for(problem)
-            for chosen in options.samplers or [*ours(), *peers]:
+            for chosen in options.samplers or [*ours(problem), *peers]:
                 entry = PEERS.get(chosen)
+                if chosen.endswith(LATENCY) and chosen not in ours(problem):
+                    continue
                 if entry is None:
                     for workers in sorted({1, options.workers}):
                         yield Run(name, chosen, seed, options.evaluations, options.data, workers)
@@ -189,8 +210,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problems", nargs="+", default=REPORTED, choices=tables.names(), metavar="PROBLEM")
     parser.add_argument("--samplers", nargs="+", metavar="SAMPLER", help="of ours and of the peers; default all")
-    parser.add_argument("--seeds", type=seeds, default=seeds("100-129"), help="for example 100-129")
-    parser.add_argument("--evaluations", type=int, default=500)
+    parser.add_argument("--seeds", type=seeds, default=seeds("100-104"), help="for example 100-104")
+    parser.add_argument("--evaluations", type=int, default=200)
     parser.add_argument("--processes", type=int, default=2, help="searches at a time")
     parser.add_argument("--workers", type=int, default=1, help="jobs of a search at a time, ours only; see above")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("NAS_DATA", ROOT.parent / "shared" / "data")))

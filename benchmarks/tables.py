@@ -6,14 +6,16 @@ Cells of NAS-Bench-201 (Dong & Yang, 2020) with latencies of HW-NAS devices, and
     one-<data>              accuracy; the sampler sees 12 epochs of validation, the pick is scored by 200 of test
     two-<data>-<device>     accuracy (200 epochs, test) against latency; share of the exact front's hypervolume
     three-<data>-<device>   accuracy, latency, parameters; likewise
-    limit-<data>-<device>   best accuracy under a latency that a fifth of the space meets
+    limit-<data>-<device>   best accuracy under a latency that a fifth of the space meets; known when it is measured
+    known-<data>-<device>   the same where the latency is known beforehand, to every sampler
     nested-one, nested-two  the synthetic space
+    mfeat, avdigits         accuracy, latency, size of networks that were really trained (`trained.py`)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from typing import Any
 import nested
 import numpy as np
 import pandas as pd
+import trained
 
 from nas import Architecture, Space, choose, pareto
 from nas.evaluate import Outcome
@@ -47,6 +50,8 @@ class Problem:
         space: What is searched.
         objectives: Metrics that the sampler sees.
         limits: What candidates are held to before they are trained.
+        counted: Metrics that a search counts beforehand, as the command does.
+        latency_known: Whether the latency is known beforehand too.
         metrics: All metrics of an architecture; `score` is hidden from the sampler.
         worst: For each objective, turned to be minimised, a value that nothing useful is worse than.
         best: As `worst`, the best that there is; peers that need a scale are told both.
@@ -61,27 +66,40 @@ class Problem:
     space: Space
     objectives: tuple[str, ...]
     limits: tuple[str, ...]
+    counted: tuple[str, ...]
     metrics: Callable[[Architecture], Mapping[str, float]]
     worst: tuple[float, ...]
     best: tuple[float, ...]
     score: Score
     top: float
     unit: str
-    checkpoints: tuple[int, ...] = (50, 100, 200, 500)
+    checkpoints: tuple[int, ...] = (16, 50, 100, 200)
+    latency_known: bool = False
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Metrics that are known of an architecture before anything is built."""
+        return (*self.counted, *(("latency_ms",) if self.latency_known else ()))
+
+    @property
+    def known_limits(self) -> tuple[str, ...]:
+        """The limits on what is known."""
+        return tuple(text for text in self.limits if parse_limit(text).metric in self.known)
 
     def cheap(self, architecture: Architecture) -> Mapping[str, float]:
-        """What is known of an architecture without training it."""
+        """What is known of an architecture before anything is built."""
         metrics = self.metrics(architecture)
-        return {name: metrics[name] for name in ("latency_ms", "params") if name in metrics}
+        return {name: metrics[name] for name in self.known}
 
     def judge(self, architecture: Architecture) -> Outcome:
         """Look an architecture up, and refuse it before its accuracy is known if it breaks a limit."""
-        cheap = self.cheap(architecture)
+        metrics = self.metrics(architecture)
+        untrained = {name: value for name, value in metrics.items() if name not in ("accuracy", "score")}
         limits = [parse_limit(text) for text in self.limits]
-        violations = {str(limit): amount for limit in limits if (amount := limit.violation(cheap)) > 0}
+        violations = {str(limit): amount for limit in limits if (amount := limit.violation(untrained)) > 0}
         if violations:
-            return Outcome("infeasible", cheap, f"breaks {', '.join(violations)}", violations)
-        return Outcome("complete", {**cheap, "accuracy": self.metrics(architecture)["accuracy"]})
+            return Outcome("infeasible", untrained, f"breaks {', '.join(violations)}", violations)
+        return Outcome("complete", {**untrained, "accuracy": metrics["accuracy"]})
 
     def values(self, outcome: Outcome) -> tuple[float, ...]:
         """The objectives of an outcome, turned to be minimised; NaN where it was refused."""
@@ -100,6 +118,9 @@ class Edges:
     e23: Any
 
 
+COUNTED = ("params", "macs")
+"""What `nas search` counts of every candidate."""
+
 CELLS = Space(Edges(*[choose(*OPERATIONS) for _ in EDGES]))
 """Flat: six choices of five, and each of the 15,625 is another architecture."""
 
@@ -109,8 +130,9 @@ def names() -> list[str]:
     pairs = [f"{data}-{device}" for data in DATA for device in DEVICES]
     return [
         *(f"one-{data}" for data in DATA),
-        *(f"{kind}-{pair}" for kind in ("two", "three", "limit") for pair in pairs),
+        *(f"{kind}-{pair}" for kind in ("two", "three", "limit", "known") for pair in pairs),
         *("nested-one", "nested-two"),
+        *trained.SPACES,
     ]
 
 
@@ -122,6 +144,8 @@ def problem(name: str, data: Path) -> Problem:
         name: One of `names()`.
         data: Folder that holds `nasbench201/nb201.parquet`.
     """
+    if name in trained.SPACES:
+        return _trained(name)
     kind, *rest = name.split("-")
     if kind == "nested":
         return _nested(name, rest[0])
@@ -184,14 +208,21 @@ def _lookup(columns: Mapping[str, np.ndarray], rows: Mapping[tuple[str, ...], in
     return metrics
 
 
+def _counts(table: pd.DataFrame, data: str) -> Mapping[str, np.ndarray]:
+    """What can be counted of a cell; the table has both in millions."""
+    return {
+        "params": 1e6 * table[f"{data}_params"].to_numpy(np.float64),
+        "macs": 1e6 * table[f"{data}_flops"].to_numpy(np.float64),
+    }
+
+
 def _one(name: str, data: str, folder: Path) -> Problem:
     table, rows = _cells(folder)
     seen, scored = (table[f"{data}_{c}"].to_numpy(np.float64) for c in ("val_e12", "test_e200"))
     columns = {
         "accuracy": seen / 100,
         "score": scored,
-        "latency_ms": table["lat_eyeriss"].to_numpy(np.float64),
-        "params": table[f"{data}_params"].to_numpy(np.float64),
+        **_counts(table, data),
     }
     return Problem(
         name,
@@ -199,6 +230,7 @@ def _one(name: str, data: str, folder: Path) -> Problem:
         CELLS,
         ("accuracy",),
         (),
+        COUNTED,
         _lookup(columns, rows),
         (0.0,),
         (-float(seen.max()) / 100,),
@@ -207,7 +239,7 @@ def _one(name: str, data: str, folder: Path) -> Problem:
         ),
         float(scored[seen.argmax()]),
         "% test accuracy",
-        (50, 100, 160, 200, 500),
+        (16, 50, 100, 160, 200),
     )
 
 
@@ -215,27 +247,30 @@ def _table(name: str, kind: str, data: str, device: str, folder: Path) -> Proble
     table, rows = _cells(folder)
     accuracy = table[f"{data}_test_e200"].to_numpy(np.float64)
     latency = table[f"lat_{device}"].to_numpy(np.float64)
-    params = table[f"{data}_params"].to_numpy(np.float64)
-    metrics = _lookup({"accuracy": accuracy / 100, "latency_ms": latency, "params": params}, rows)
+    counts = _counts(table, data)
+    metrics = _lookup({"accuracy": accuracy / 100, "latency_ms": latency, **counts}, rows)
     text = f"{TITLES[data]}: test accuracy after 200 epochs"
-    if kind == "limit":
+    if kind in ("limit", "known"):
         bound = float(np.ceil(1000 * np.quantile(latency, 0.2)) / 1000)
         allowed = latency <= bound
         return Problem(
             name,
             f"{text}, latency on {device} at most {bound} ms, which {100 * allowed.mean():.0f} % of the cells meet; "
-            "a refused one counts as evaluated",
+            + ("known beforehand to all" if kind == "known" else "measured: a refused one counts as evaluated"),
             CELLS,
             ("accuracy",),
             (f"latency_ms<={bound}",),
+            COUNTED,
             metrics,
             (0.0,),
             (-float(accuracy[allowed].max()) / 100,),
             lambda found: best_curve(*2 * [[m and 100 * m["accuracy"] for m in found]], float(accuracy.min())),
             float(accuracy[allowed].max()),
             "% test accuracy",
+            latency_known=kind == "known",
         )
     objectives = ("accuracy", "latency_ms", "params")[: 2 if kind == "two" else 3]
+    params = counts["params"]
     points = np.stack([-accuracy / 100, latency, params][: len(objectives)], axis=1)
     reference = np.array([-np.percentile(accuracy / 100, 5), latency.max(), params.max()][: len(objectives)])
     exact = pareto.front(points)
@@ -244,6 +279,7 @@ def _table(name: str, kind: str, data: str, device: str, folder: Path) -> Proble
         f"{text} against latency on {device}{' and parameters' if kind == 'three' else ''}",
         CELLS,
         objectives,
+        COUNTED,
         metrics,
         points[exact],
         reference,
@@ -255,6 +291,7 @@ def _front_problem(
     title: str,
     space: Space,
     objectives: tuple[str, ...],
+    counted: tuple[str, ...],
     metrics: Callable[[Architecture], Mapping[str, float]],
     front: pareto.Points,
     reference: pareto.Points,
@@ -273,6 +310,7 @@ def _front_problem(
         space,
         objectives,
         (),
+        counted,
         metrics,
         tuple(reference.tolist()),
         tuple(front.min(axis=0).tolist()),
@@ -292,6 +330,7 @@ def _nested(name: str, kind: str) -> Problem:
             f"{title}: gain against cost",
             nested.SPACE,
             ("accuracy", "latency_ms"),
+            (),
             nested.metrics,
             front,
             reference,
@@ -303,6 +342,7 @@ def _nested(name: str, kind: str) -> Problem:
         nested.SPACE,
         ("accuracy",),
         (),
+        (),
         nested.metrics,
         (0.0,),
         (-top,),
@@ -310,3 +350,22 @@ def _nested(name: str, kind: str) -> Problem:
         100.0,
         "% of the optimum",
     )
+
+
+def _trained(name: str) -> Problem:
+    """The three objectives of a search that names none, on a table of real trainings."""
+    rows = trained.table(name)
+    objectives = ("accuracy", "latency_ms", "size_bytes")
+    points = np.array([(-row["accuracy"], row["latency_ms"], row["size_bytes"]) for row in rows.values()])
+    reference = np.array([np.percentile(points[:, 0], 95), *points[:, 1:].max(axis=0)])
+    problem = _front_problem(
+        name,
+        f"{len(rows):,} networks for {name}, really trained: accuracy against latency and size",
+        trained.SPACES[name],
+        objectives,
+        COUNTED,
+        lambda architecture: rows[architecture.key],
+        points[pareto.front(points)],
+        reference,
+    )
+    return replace(problem, checkpoints=(16, 24, 50, 100, 200))
