@@ -2,7 +2,8 @@
 
 What needs training is predicted from what was trained, with its uncertainty (`gaussian`). What a caller can tell of any
 candidate, such as its parameters and MACs, is known and not predicted where it decides; a latency or size that is only
-had of what was evaluated is predicted from that, and foretold well after few trials. The candidate with the largest expected gain of hypervolume is proposed (`gain`, `improvement`).
+had of what was evaluated is predicted from that, and foretold well after few trials. The candidate with the largest
+expected gain of hypervolume is proposed (`gain`, `improvement`).
 """
 
 from __future__ import annotations
