@@ -84,6 +84,11 @@ def test_refined_and_compressed_models_are_measured_on_their_files(pristine_run:
         assert {"test_accuracy", "latency_ms", "accuracy"} <= set(model.metrics)
         if model.parent is not None:
             assert model.parent in by_name
+            parent = by_name[model.parent].metrics["size_bytes"]
+            assert model.metrics["bytes_ratio"] == pytest.approx(model.metrics["size_bytes"] / parent)
+            assert model.metrics["time_ratio"] > 0
+            if not model.passes[1:]:
+                assert model.metrics["pass_time_ratio"] == model.metrics["time_ratio"]
     refined = next(m for m in models if m.stage == "refined")
     assert refined.metrics["seeds"] == [0, 1]
     pruned = [m for m in models if m.passes == ("prune50",)]
@@ -175,7 +180,7 @@ def test_a_limit_that_nothing_meets_says_how_many_were_refused(tmp_path: Path, t
         ({"objectives": ["accuracy"]}, "was begun with objectives accuracy, latency_ms, size_bytes, not accuracy"),
         ({"limits": ["params<=9"]}, "was begun with limits none, not params<=9"),
         ({"seed": 3}, "was begun with seed 0, not 3"),
-        ({"sampler": "random"}, "was begun with sampler nsga2, not random"),
+        ({"sampler": "random"}, "was begun with sampler surrogate, not random"),
         ({"target": "phone"}, "unknown target 'phone'; known: local"),
         ({"sampler": "nsga22"}, "unknown sampler 'nsga22'.*Did you mean 'nsga2'"),
         ({"objectives": ["acuracy"]}, "unknown objective 'acuracy'.*Did you mean 'accuracy'"),
