@@ -31,7 +31,7 @@ from nas.training import Training
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN, BUNDLE = ROOT / "results" / "runs" / "demo", ROOT / "results" / "runs" / "demo-bundle"
-TRIALS, EPOCHS, REFINE_EPOCHS, SEEDS, MEMBERS = 16, 2, 6, 2, 4
+TRIALS, EPOCHS, REFINE_EPOCHS, SEEDS, MEMBERS = 16, 2, 5, 2, 3
 REFERENCE_STEPS = 20
 
 
