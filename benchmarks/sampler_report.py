@@ -19,6 +19,8 @@ from sampler_peers import PEERS
 ROOT = Path(__file__).resolve().parent.parent
 HALF = 100
 """Evaluations at which ours are held against the peers with as many more as they need."""
+FEWEST = 3
+"""Seeds that a mean is compared with others for."""
 LATENCY = "+latency"
 """Behind the name of a sampler that is told latencies beforehand, as no command can be."""
 ROUNDED = 1e-5
@@ -48,8 +50,8 @@ the table.
 - With one objective the best possible is the score of what looks best to the sampler. A pick that is not yet that one \
 can be lucky and score higher; peers are held against the best possible at most, by more digits than are shown.
 - Optuna's TPE is multivariate by itself where the space is flat, so it is the same grouped or not.
-- Values are the mean ± standard error over seeds; **bold** is the best of its column and what its standard error \
-does not tell from it.
+- Values are the mean ± standard error over as many seeds as the row says; **bold** is the best of its column and what \
+its standard error does not tell from it, of at least three seeds.
 """
 
 
@@ -216,8 +218,11 @@ The best accuracy seen, in %:
 def _cell(curve: NDArray[np.float64], k: int, everyone: Sequence[NDArray[np.float64]]) -> str:
     if curve.shape[1] < k:
         return "-"
-    best = max((c for c in everyone if c.shape[1] >= k), key=lambda c: float(c[:, k - 1].mean()))
     text = _plain_cell(curve, k)
+    compared = [c for c in everyone if c.shape[1] >= k and len(c) >= FEWEST]
+    if len(curve) < FEWEST or not compared:
+        return text
+    best = max(compared, key=lambda c: float(c[:, k - 1].mean()))
     mean, error = float(curve[:, k - 1].mean()), float(_error(curve)[k - 1])
     margin = np.hypot(error, float(_error(best)[k - 1]))
     return f"**{text}**" if mean >= float(best[:, k - 1].mean()) - margin else text
@@ -234,7 +239,7 @@ def _halves(problem: tables.Problem, curves: Mapping[str, NDArray[np.float64]], 
     means = {name: c.mean(axis=0) for name, c in curves.items()}
     known = [name for name in means if name.endswith(LATENCY)]
     mine = {name: float(m[at - 1]) for name, m in means.items() if name not in (*PEERS, *known) and len(m) >= at}
-    theirs = {name: m for name, m in means.items() if name in PEERS}
+    theirs = {name: m for name, m in means.items() if name in PEERS and len(curves[name]) >= FEWEST}
     if not mine or not theirs:
         return ""
     ours = max(mine, key=lambda name: mine[name])
