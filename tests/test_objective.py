@@ -77,13 +77,17 @@ def test_every_limit_is_read_back_as_it_was_written(metric: str, operator: str, 
     assert parse_limit(str(limit)) == limit
 
 
-@given(st.floats(-10, 10), st.floats(-10, 10))
+@given(st.floats(-10, 10), st.floats(-10, 10).filter(lambda bound: bound == 0 or abs(bound) > 1e-300))
 def test_a_limit_is_violated_by_the_share_of_it_that_it_is_missed_by(value: float, bound: float) -> None:
     upper, lower = (Limit("macs", operator, bound).violation({"macs": value}) for operator in ("<=", ">="))
     assert upper * (abs(bound) or 1.0) == pytest.approx(max(0.0, value - bound))
     assert lower * (abs(bound) or 1.0) == pytest.approx(max(0.0, bound - value))
     assert (upper > 0) == (value > bound)
     assert (lower > 0) == (value < bound)
+
+
+def test_a_share_of_a_bound_that_is_next_to_nothing_has_no_end() -> None:
+    assert Limit("macs", "<=", 1e-311).violation({"macs": 1.0}) == math.inf
 
 
 def test_an_infinite_value_breaks_an_upper_limit_only() -> None:
