@@ -70,7 +70,6 @@ def load_bundle(folder: Path) -> Bundle:
         raise PredictError(f"{folder}: is incomplete (model.onnx is missing).")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")  # in all of this process
     options.add_free_dimension_override_by_name("batch", 1)  # as it was measured: shapes known, so less to compute
     try:
         session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
