@@ -32,7 +32,7 @@ from nas.training import Training
 os.environ.setdefault(
     STATE, tempfile.mkdtemp(prefix="nas-reference-")
 )  # all processes learn one device, not the user's
-torch.set_num_threads(1)  # networks are small; on a busy machine several threads wait for each other, for minutes
+torch.set_num_threads(1)  # networks are small, and several processes share the cores
 
 SPACE = """
 from nas import Space, choose, integer
