@@ -29,9 +29,9 @@ from nas.refine import refine
 from nas.search import search
 from nas.training import Training
 
-os.environ.setdefault(
-    STATE, tempfile.mkdtemp(prefix="nas-reference-")
-)  # all processes learn one device, not the user's
+if STATE not in os.environ:  # all processes learn one device, and not the user's; the first one removes it
+    reference = tempfile.TemporaryDirectory(prefix="nas-reference-")
+    os.environ[STATE] = reference.name
 torch.set_num_threads(1)  # networks are small, and several processes share the cores
 
 SPACE = """
