@@ -50,7 +50,7 @@ space = Space(
 RAY = {"test_bundle.py", "test_cheap.py", "test_cli.py", "test_pipeline.py", "test_report.py"}
 """Files of which tests need Ray: one process takes them all."""
 
-WHOLE = {"test_avdigits.py", "test_devices.py", "test_digits.py", "test_processes.py", "test_settle.py"}
+WHOLE = {"test_avdigits.py", "test_devices.py", "test_digits.py", "test_processes.py"}
 """Files whose tests share what is dear to make, start Ray, or measure latency: one process takes such a file."""
 
 
