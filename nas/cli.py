@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import secrets
 import shlex
+import signal
 import sys
+import threading
 from dataclasses import asdict
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -78,12 +79,10 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Search a space, or go on with a run."""
-    _keep_strangers_out(address)
     import optuna
 
     from nas.progress import SearchProgress
     from nas.search import search as run_search
-    from nas.training import Training
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     seconds = _seconds(time)
@@ -102,7 +101,7 @@ def search(
             objectives=objective or None,
             limits=limit or None,
             target=target,
-            training=Training(epochs=epochs, seed=seed or 0) if epochs else None,
+            epochs=epochs,
             seed=seed,
             workers=workers,
             address=address,
@@ -111,10 +110,6 @@ def search(
             on_trial=progress.on_trial,
         )
     _summarise(ledger.folder, storage, as_json)
-    done = progress.counted(ledger)
-    if done < trials and seconds is None:
-        _err.print(f"interrupted after {done} of {trials} trials; the same command goes on.", markup=False)
-        raise typer.Exit(130)
 
 
 @app.command()
@@ -130,7 +125,6 @@ def refine(
     as_json: Json = False,
 ) -> None:
     """Train the front's members to the end, with several seeds."""
-    _keep_strangers_out(address)
     from nas.refine import refine as run_refine
 
     run_refine(
@@ -157,7 +151,6 @@ def compress(
     as_json: Json = False,
 ) -> None:
     """Prune and quantize the refined models; measure again."""
-    _keep_strangers_out(address)
     from nas.compress import compress as run_compress
 
     run_compress(
@@ -284,7 +277,17 @@ def doctor() -> None:
 
 
 def main() -> None:
-    """Run the command; a user's mistake is one sentence and a hint, never a traceback."""
+    """Run the command; a user's mistake is one sentence and a hint, never a traceback.
+
+    A request to terminate, as schedulers send it, ends a command as Ctrl-C does.
+    """
+    terminated = threading.Event()
+
+    def terminate(_number: int, _frame: FrameType | None) -> None:
+        terminated.set()
+        signal.raise_signal(signal.SIGINT)
+
+    signal.signal(signal.SIGTERM, terminate)
     try:
         code = app(standalone_mode=False)
     except NasError as error:
@@ -293,8 +296,8 @@ def main() -> None:
             _err.print(error.hint, markup=False)
         sys.exit(1)
     except (KeyboardInterrupt, typer.Abort):
-        _err.print("interrupted; what was told is kept, and the same command goes on with it.")
-        sys.exit(130)
+        _err.print("interrupted; what was told is kept, and the same command goes on with it. nas report shows it.")
+        sys.exit(128 + (signal.SIGTERM if terminated.is_set() else signal.SIGINT))
     except Exception as error:
         shown = getattr(error, "format_message", None)
         if shown is None:
@@ -302,17 +305,6 @@ def main() -> None:
         _err.print(f"error: {shown()}", markup=False)
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _keep_strangers_out(address: str | None) -> None:
-    """Give the Ray that will be started here a token of its own, unless an existing cluster is joined.
-
-    Ray listens on all interfaces: without a token anybody on the network could run code here. It reads these variables
-    once, when it is imported, so they are set before anything imports it.
-    """
-    if address is None and "RAY_AUTH_MODE" not in os.environ:
-        os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def _seconds(text: str | None) -> float | None:

@@ -23,7 +23,8 @@ from nas.errors import CompressionError, RunError
 from nas.evaluate import Measure, beside, build, input_shapes
 from nas.execution import cluster, run_jobs
 from nas.export import export_onnx, run_onnx, score_onnx
-from nas.ledger import Ledger, Model, replace_folder, write_model, writing
+from nas.holding import writing
+from nas.ledger import Ledger, Model, replace_folder, write_model
 from nas.refine import Refusal
 from nas.run import Context, open_run
 from nas.settle import settle

@@ -75,6 +75,21 @@ BUILD_ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, Ru
 """What a user's own module may raise where it does not fit."""
 
 
+MOST_CHARACTERS = 2000
+"""Of a reason that is kept; a candidate may put megabytes into its error."""
+
+
+def cleaned(text: str, most: int = MOST_CHARACTERS) -> str:
+    """A text from somebody's program as it may be kept and shown: no control characters, no half characters, cut.
+
+    Args:
+        text: Any text; newlines stay.
+        most: Characters that are kept; how many are left out is said.
+    """
+    kept = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text[:most])
+    return kept if len(text) <= most else f"{kept} ... ({len(text) - most:,} more characters)"
+
+
 def unknown(kind: str, got: str, known: Iterable[str]) -> str:
     """Say that a name is not known, name those that are, and the nearest of them.
 

@@ -7,12 +7,10 @@ its outcome; only a full disk stops the search, since the next candidate would m
 from __future__ import annotations
 
 import csv
-import errno
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from shutil import disk_usage
 from typing import Any, Literal
 
 import torch
@@ -20,15 +18,19 @@ from safetensors.torch import save_file
 
 from nas.blocks import Network, count_macs, count_params
 from nas.blocks.network import MultimodalNet
+from nas.border import within_border
 from nas.choices import Label
 from nas.devices import Latency
-from nas.errors import NasError, RunError, TrainingError
+from nas.errors import TrainingError
 from nas.export import export_onnx, score_onnx
 from nas.ledger import replace_folder, write_json
 from nas.objective import Limit
 from nas.space import Space
 from nas.tasks import Task
 from nas.training import Epoch, Training, train
+
+ERROR_FILE = "error.txt"
+"""In a trial's folder: the traceback of what it failed of, and what it printed."""
 
 Measure = Callable[[Sequence[Path]], Sequence[Latency]]
 """Measures the latencies of ONNX files on the run's target, alone on it; several in turns in the same quiet moments."""
@@ -69,20 +71,23 @@ def attempt(
         training: How long and how.
         limits: Bounds; those that can be known without training are checked before it.
         measure: Measures latency.
-        folder: Where the trial's files go; appears whole or not at all.
+        folder: Where the trial's files go; they appear whole or not at all, `error.txt` where it failed.
 
     Raises:
         RunError: If the disk is full.
     """
     metrics: dict[str, Any] = {}
-    try:
+
+    def work() -> Outcome:
         network = space.architecture(decisions).network
         return evaluate(network, decisions, task, training, limits, measure, folder, metrics)
-    except Exception as error:
-        if _disk_is_full(error, folder):
-            raise disk_full(folder) from error
-        reason = error.message if isinstance(error, NasError) else str(error)
-        return Outcome("failed", metrics, f"{type(error).__name__}: {reason}")
+
+    result = within_border(work, folder)
+    if isinstance(result, Outcome):
+        return result
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ERROR_FILE).write_text(result.details, encoding="utf-8", errors="backslashreplace")
+    return Outcome("failed", metrics, result.reason)
 
 
 def evaluate(
@@ -235,20 +240,6 @@ def timed(name: str, step: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
     begun = time.perf_counter()
     result = dict(step())
     return {**result, name: time.perf_counter() - begun}
-
-
-def disk_full(folder: Path) -> RunError:
-    """The error that says that the disk is full."""
-    return RunError(
-        f"{folder}: no space left on the disk; everything told so far is kept.",
-        "Free some space and run the same command again: it goes on where it stopped.",
-    )
-
-
-def _disk_is_full(error: Exception, folder: Path) -> bool:
-    """Not every library raises `OSError` when it cannot write, so the disk itself is asked too."""
-    parents = [p for p in (folder, *folder.parents) if p.exists()]
-    return (isinstance(error, OSError) and error.errno == errno.ENOSPC) or disk_usage(parents[0]).free < 2**16
 
 
 def _certain(limits: tuple[Limit, ...], metrics: Mapping[str, Any]) -> tuple[Limit, ...]:

@@ -16,20 +16,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import ray
+from optuna.exceptions import StorageInternalError
 from ray import tune
-from ray.exceptions import RayTaskError
+from ray.exceptions import RayTaskError, WorkerCrashedError
 from ray.tune.search import Searcher
+from sqlalchemy.exc import SQLAlchemyError
 
 from nas.devices import Latency, Target, measure_local
 from nas.errors import NasError, RunError
 from nas.evaluate import Measure
-
-_QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
+from nas.local_ray import QUIET, killed, local_ray, variables
 
 TRAINER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -38,6 +34,9 @@ TRAINER_ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": "536870912",
     "MALLOC_TOP_PAD_": "67108864",
 }
+
+STOPPING = (NasError, OSError, StorageInternalError, SQLAlchemyError)
+"""What ends a search: the ledger cannot be written, or a worker says that no other candidate would fare better."""
 
 Meter = Any
 """Handle of the actor that measures; Ray types it anew for each class."""
@@ -65,10 +64,17 @@ class Proposals(Protocol):
 
 @dataclass(frozen=True)
 class Cluster:
-    """Running Ray: how many workers train, and who measures."""
+    """Running Ray.
+
+    Attributes:
+        workers: How many trials it trains at a time.
+        meter: Who measures.
+        scratch: Folder for temporary files that ends with it; None where it goes on without us.
+    """
 
     workers: int
     meter: Meter
+    scratch: Path | None = None
 
 
 @contextmanager
@@ -83,29 +89,33 @@ def cluster(target: Target, workers: int | None = None, address: str | None = No
     Raises:
         RunError: If no cluster answers at the address.
     """
+    with _running(target, workers, address) as scratch, _meter(target) as meter:
+        yield Cluster(workers or int(ray.cluster_resources().get("CPU", 1)), meter, scratch)
+
+
+@contextmanager
+def _running(target: Target, workers: int | None, address: str | None) -> Generator[Path | None]:
+    """A Ray that runs already, that answers at an address, or one of this machine alone and its temporary folder."""
     if ray.is_initialized():
-        with _meter(target) as meter:
-            yield Cluster(workers or int(ray.cluster_resources().get("CPU", 1)), meter)
-        return
-    cores = workers or os.cpu_count() or 1
-    with _environment(_QUIET):
-        try:
-            ray.init(
-                address=address,
-                num_cpus=None if address else cores,
-                resources=None if address else {_resource(target): 1},
-                include_dashboard=None if address else False,
-                runtime_env={"env_vars": TRAINER_ENVIRONMENT},
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-            )
-        except (ConnectionError, ValueError) as error:
-            raise RunError(f"--address {address}: no Ray cluster answers: {error}") from None
-        try:
-            with _meter(target) as meter:
-                yield Cluster(workers or int(ray.cluster_resources().get("CPU", 1)), meter)
-        finally:
-            ray.shutdown()
+        yield None
+    elif address is None:
+        with local_ray(workers or os.cpu_count() or 1, {_resource(target): 1}, TRAINER_ENVIRONMENT) as scratch:
+            yield scratch
+    else:
+        with variables(QUIET):
+            try:
+                ray.init(
+                    address=address,
+                    runtime_env={"env_vars": TRAINER_ENVIRONMENT},
+                    logging_level=logging.ERROR,
+                    log_to_driver=False,
+                )
+            except (ConnectionError, ValueError) as error:
+                raise RunError(f"--address {address}: no Ray cluster answers: {error}") from None
+            try:
+                yield None
+            finally:
+                ray.shutdown()
 
 
 def run_trials(cluster: Cluster, proposals: Proposals, work: Work, context: Any) -> None:
@@ -116,7 +126,7 @@ def run_trials(cluster: Cluster, proposals: Proposals, work: Work, context: Any)
         OSError: If the ledger cannot be written.
     """
     source = _ProposalSearcher(proposals)
-    with tempfile.TemporaryDirectory(prefix="nas-tune-") as storage:
+    with tempfile.TemporaryDirectory(prefix="nas-tune-", dir=cluster.scratch) as storage:
         tuner = tune.Tuner(
             tune.with_resources(
                 tune.with_parameters(_Candidate, work=work, context=context, meter=cluster.meter), {"cpu": 1}
@@ -138,7 +148,7 @@ def run_trials(cluster: Cluster, proposals: Proposals, work: Work, context: Any)
 
 
 def run_jobs(cluster: Cluster, jobs: Sequence[Any], work: Work, context: Any) -> Iterator[tuple[int, Any]]:
-    """Run a list of jobs and yield (position, result) as each one is done.
+    """Run a list of jobs and yield (position, result) as each one is done; None where its worker died twice.
 
     Raises:
         NasError: What a job raised.
@@ -149,23 +159,15 @@ def run_jobs(cluster: Cluster, jobs: Sequence[Any], work: Work, context: Any) ->
     while pending:
         done, _ = ray.wait(list(pending))
         for reference in done:
-            yield pending.pop(reference), _unwrap(reference)
+            try:
+                result = _unwrap(reference)
+            except WorkerCrashedError:
+                result = None
+            yield pending.pop(reference), result
 
 
 def _resource(target: Target) -> str:
     return f"target:{target.name}"
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Generator[None]:
-    """Set environment variables that the user did not, and take them back afterwards."""
-    own = {name: value for name, value in values.items() if name not in os.environ}
-    os.environ.update(own)
-    try:
-        yield
-    finally:
-        for name in own:
-            os.environ.pop(name, None)
 
 
 @contextmanager
@@ -216,7 +218,7 @@ class _ProposalSearcher(Searcher):
         super().__init__()
         self.proposals = proposals
         self.numbers: dict[str, int] = {}
-        self.stopped_by: NasError | OSError | None = None
+        self.stopped_by: Exception | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Ray Tune pickles its searcher to restore it, but the state is the ledger."""
@@ -227,7 +229,7 @@ class _ProposalSearcher(Searcher):
             return Searcher.FINISHED
         try:
             proposal = self.proposals.next()
-        except (NasError, OSError) as error:
+        except STOPPING as error:
             self.stopped_by = error
             return Searcher.FINISHED
         if proposal is None:
@@ -243,9 +245,11 @@ class _ProposalSearcher(Searcher):
         if result is not None and "stopped_by" in result:
             self.stopped_by = result["stopped_by"]
             return
+        if error and killed():
+            return
         try:
             self.proposals.finish(number, None if error or result is None else result.get("result"))
-        except (NasError, OSError) as problem:
+        except STOPPING as problem:
             self.stopped_by = problem
 
     def save(self, checkpoint_path: str) -> None:

@@ -6,35 +6,34 @@ refined and compressed afterwards, one folder a model. Everything that a search 
 
 from __future__ import annotations
 
-import fcntl
+import hashlib
 import json
-import os
 import shutil
 import warnings
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import MISSING, asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import optuna
-from optuna.exceptions import ExperimentalWarning, StorageInternalError
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from nas.choices import Label
-from nas.errors import RunError
+from nas.errors import ObjectiveError, RunError, cleaned
+from nas.holding import MODULES_FOLDER, RECORD_FILE, SPACE_FILE
 from nas.objective import Limit, Objective, parse_limit, parse_objective
+from nas.storage import DAMAGE, JOURNAL, damaged, masked, open_storage
 
 State = Literal["running", "complete", "infeasible", "failed", "duplicate", "abandoned"]
 """`duplicate`: answered from the ledger; `abandoned`: the driver died before the proposal was whole. Neither counts."""
 Stage = Literal["search", "refined", "compressed"]
 
 _AGAIN = "measured again: "
-RECORD_FILE = "run.json"
-SPACE_FILE = "space.py"
+_RUN = "run"
+"""Attribute of a study that says whose it is."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +43,10 @@ class RunRecord:
     Attributes:
         name: The folder's name.
         command: The command or call that began it.
-        space_file: The space's file as the user named it; its text is kept in `space.py`.
+        space_file: Where the space's file was; its text is kept in `space.py`, modules beside it in `modules/`.
         space_fingerprint: `Space.fingerprint`.
         task: Name of the task.
-        data: Data folder or table, as given; may be empty.
+        data: Where the data folder or table was; may be empty.
         label: The table's column to predict; empty for a built-in task.
         task_fingerprint: `Task.fingerprint`.
         objectives: Metrics, each with its own direction.
@@ -62,6 +61,8 @@ class RunRecord:
         created: Local time, ISO 8601.
         screen: Name of the proxy that chooses among proposals; empty for none, as in runs of before there were any.
         proposals: How many it chooses from.
+        id: Of this run alone; its study bears it too. Empty in runs of before there was one.
+        notes: What was left out of the data or changed in them, told when the run began.
     """
 
     name: str
@@ -84,6 +85,8 @@ class RunRecord:
     created: str
     screen: str = ""
     proposals: int = 8
+    id: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def parsed_objectives(self) -> tuple[Objective, ...]:
@@ -189,9 +192,12 @@ class Ledger:
         return _read(trial, self.study.user_attrs.get(f"{_AGAIN}{number}", {}))
 
     def models(self) -> list[Model]:
-        """All refined and compressed models, by name."""
-        files = sorted(self.folder.glob("models/*/model.json"))
-        return [_model(json.loads(file.read_text(encoding="utf-8")), file.parent) for file in files]
+        """All refined and compressed models, by name.
+
+        Raises:
+            RunError: If a `model.json` is damaged; names it.
+        """
+        return [read_model(file.parent) for file in sorted(self.folder.glob("models/*/model.json"))]
 
     def complete(self, number: int, metrics: Mapping[str, Any]) -> None:
         """Tell a trial's metrics; its objective values are taken from them."""
@@ -206,9 +212,9 @@ class Ledger:
             trial.set_constraint(limit, min(amount, 1e300))
         self.study.tell(number, state=TrialState.PRUNED)
 
-    def fail(self, number: int, reason: str) -> None:
-        """Tell that a trial failed, and why."""
-        self._annotate(number, reason=reason)
+    def fail(self, number: int, reason: str, metrics: Mapping[str, Any] | None = None) -> None:
+        """Tell that a trial failed, why, and what was measured before."""
+        self._annotate(number, metrics=dict(metrics or {}), reason=reason)
         self.study.tell(number, state=TrialState.FAIL)
 
     def abandon(self, number: int) -> None:
@@ -248,7 +254,8 @@ class Ledger:
 
     def _annotate(self, number: int, **attributes: Any) -> None:
         trial_id = self._trial_id(number)
-        for name, value in attributes.items():
+        for name, given in attributes.items():
+            value = cleaned(given) if isinstance(given, str) else given
             self.study._storage.set_trial_user_attr(trial_id, name, value)  # pyright: ignore[reportPrivateUsage]
 
     def _trial_id(self, number: int) -> int:
@@ -264,23 +271,45 @@ def create_ledger(
     space_source: str,
     sampler: optuna.samplers.BaseSampler | None = None,
     storage_url: str = "",
+    modules: Mapping[str, bytes] | None = None,
 ) -> Ledger:
     """Begin a run in a folder that does not hold one yet.
 
+    Args:
+        folder: The run folder.
+        record: The terms.
+        space_source: Text of the space's file.
+        sampler: Who proposes.
+        storage_url: Of a database for the study; default a journal in the folder.
+        modules: Of the modules beside the space's file that it needs: path below their folder → content.
+
     Raises:
-        RunError: If the folder holds a run already, or the storage cannot be opened.
+        RunError: If the folder holds a run already, the storage cannot be opened or holds a study of this name.
     """
     if (folder / RECORD_FILE).exists():
         raise RunError(f"{folder}: holds a run already.", "Open it, or name another folder.")
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / JOURNAL).unlink(missing_ok=True)  # of a run that was killed before it began
     (folder / SPACE_FILE).write_text(space_source, encoding="utf-8")
-    study = optuna.create_study(
-        storage=_storage(folder, storage_url),
-        study_name=record.name,
-        directions=[o.direction for o in record.parsed_objectives],
-        sampler=sampler,
-        load_if_exists=not storage_url,
-    )
+    for name, content in (modules or {}).items():
+        file = folder / MODULES_FOLDER / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    try:
+        study = optuna.create_study(
+            storage=open_storage(folder, storage_url),
+            study_name=record.name,
+            directions=[o.direction for o in record.parsed_objectives],
+            sampler=sampler,
+        )
+        study.set_user_attr(_RUN, record.id)
+    except DuplicatedStudyError:
+        raise RunError(
+            f"storage {masked(storage_url)}: holds a run named {record.name!r} already.",
+            "Open that run's folder, or name this one differently: --run.",
+        ) from None
+    except (SQLAlchemyError, StorageInternalError) as error:
+        raise unanswered(storage_url, error) from None
     name_metrics(study, record.objectives)
     write_json(folder / RECORD_FILE, asdict(record))
     return Ledger(folder, record, study)
@@ -296,34 +325,50 @@ def open_ledger(folder: Path, sampler: optuna.samplers.BaseSampler | None = None
     """Open the run in a folder.
 
     Raises:
-        RunError: If there is no run, its record is damaged, or its study lies in a database that was not named.
+        RunError: If there is no run, its record or study is damaged, they belong to different runs, or its study lies
+            in a database that was not named.
     """
     record = read_record(folder)
     if record.storage != "journal" and not storage_url:
         raise RunError(
             f"{folder}: its study lies in a {record.storage} database, and none was named.", "Give --storage URL."
         )
+    if record.storage == "journal" and storage_url:
+        raise RunError(f"{folder}: its study lies in {JOURNAL}, not in {masked(storage_url)}.", "Leave out --storage.")
     try:
-        study = optuna.load_study(storage=_storage(folder, storage_url), study_name=record.name, sampler=sampler)
+        study = optuna.load_study(storage=open_storage(folder, storage_url), study_name=record.name, sampler=sampler)
+        _check_study(folder, record, study)
+    except (SQLAlchemyError, StorageInternalError) as error:
+        raise unanswered(storage_url, error) from None
     except KeyError:
         raise RunError(f"{folder}: the storage holds no study named {record.name!r}.") from None
+    except DAMAGE as error:
+        if isinstance(error, RunError) or storage_url:
+            raise
+        raise damaged(folder / JOURNAL, f"{type(error).__name__}: {error}") from None
     return Ledger(folder, record, study)
 
 
-@contextmanager
-def writing(folder: Path) -> Generator[None]:
-    """Hold the run folder for writing; the lock goes with the process, however it ends.
+def _check_study(folder: Path, record: RunRecord, study: optuna.Study) -> None:
+    """Check that a study is the one that a record's run began, with its objectives."""
+    if study.user_attrs.get(_RUN, record.id) != record.id:
+        raise RunError(f"{folder}: the study {record.name!r} is another run's of the same name.", _OWN)
+    directions = [direction.name.lower() for direction in study.directions]
+    if directions != [objective.direction for objective in record.parsed_objectives]:
+        raise RunError(
+            f"{folder / RECORD_FILE}: has objectives {', '.join(record.objectives)}; its study has {len(directions)} "
+            f"to {' and '.join(directions)}.",
+            _OWN,
+        )
 
-    Raises:
-        RunError: If another process is writing to this run.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"{folder}: another process is writing to this run.", "Wait for it, or end it.") from None
-        yield
+
+def unanswered(url: str, error: Exception) -> RunError:
+    """Say that a database does not answer; its password is not shown."""
+    told = str(error).splitlines()[0].replace(url, masked(url))
+    return RunError(f"storage {masked(url)}: does not answer: {told}", "Look whether it runs, and go on.")
+
+
+_OWN = "Give the storage and the folder that belong together, as they were when the run began."
 
 
 def read_record(folder: Path) -> RunRecord:
@@ -338,20 +383,83 @@ def read_record(folder: Path) -> RunRecord:
         known: dict[str, Any] = {
             f.name: values[f.name] for f in fields(RunRecord) if f.name in values or f.default is MISSING
         }
-        known |= {"objectives": tuple(known["objectives"]), "limits": tuple(known["limits"])}
-    except FileNotFoundError:
+        known |= {name: tuple(known[name]) for name in ("objectives", "limits", "notes") if name in known}
+        record = RunRecord(**known)
+        _check_types(record)
+        _ = record.parsed_objectives, record.parsed_limits
+    except (FileNotFoundError, NotADirectoryError):
         raise RunError(
             f"{folder}: there is no run here ({RECORD_FILE} is missing).", "Begin one: nas search."
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except ObjectiveError as error:
+        raise RunError(f"{file}: is damaged: {error.message}") from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunError(f"{file}: is damaged: {type(error).__name__}: {error}.") from None
-    return RunRecord(**known)
+    except OSError as error:
+        raise RunError(f"{file}: cannot be read: {error.strerror}.") from None
+    return record
 
 
-def write_model(folder: Path, model: Model) -> None:
-    """Write `model.json` last and at once, so that a model that is listed is complete."""
+def _check_types(values: Any) -> None:
+    """Check that the fields of a dataclass that was read from a file have their types.
+
+    Raises:
+        TypeError: If one has not; names it.
+    """
+    for name, hint in get_type_hints(type(values)).items():
+        value = getattr(values, name)
+        kind, parts = get_origin(hint) or hint, get_args(hint)
+        if kind is Literal:
+            is_right = value in parts
+        elif kind is UnionType:
+            is_right = isinstance(value, hint)
+        elif kind is tuple:
+            is_right = isinstance(value, tuple) and all(isinstance(part, str) for part in value)
+        else:
+            is_right = isinstance(value, kind) and (kind is not int or not isinstance(value, bool))
+        if not is_right:
+            raise TypeError(f"{name} is {value!r:.60}; expected {str(hint).removeprefix('<class ').strip('>')}")
+
+
+def write_model(folder: Path, model: Model) -> Model:
+    """Write `model.json` last and at once, so that a model that is listed is complete.
+
+    Returns:
+        The model as it was written: its metrics have the `sha256` of its file, taken when it was written first.
+    """
+    metrics = {"sha256": file_hash(folder / "model.onnx"), **model.metrics}
     values = {f.name: getattr(model, f.name) for f in fields(model) if f.name != "folder"}
-    write_json(folder / "model.json", values)
+    write_json(folder / "model.json", {**values, "metrics": metrics})
+    return replace(model, metrics=metrics)
+
+
+def file_hash(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_model(folder: Path) -> Model:
+    """Read the model in a folder.
+
+    Raises:
+        RunError: If its `model.json` is damaged.
+    """
+    file = folder / "model.json"
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        known: dict[str, Any] = {**values, "passes": tuple(values["passes"]), "folder": folder}
+        model = Model(**known)
+        _check_types(model)
+    except OSError as error:
+        raise RunError(f"{file}: cannot be read: {error.strerror}.") from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RunError(
+            f"{file}: is damaged: {type(error).__name__}: {error}.", f"Remove {folder} and make the model again."
+        ) from None
+    if folder.name not in (model.name, f"{model.name}.part"):
+        raise RunError(f"{file}: is of model {model.name!r}; expected {folder.name!r}, as its folder is called.")
+    return model
 
 
 def write_json(file: Path, values: Mapping[str, Any]) -> None:
@@ -370,32 +478,6 @@ def replace_folder(source: Path, destination: Path) -> None:
     if destination.exists():
         shutil.rmtree(destination)
     source.replace(destination)
-
-
-def _model(values: Mapping[str, Any], folder: Path) -> Model:
-    fields: dict[str, Any] = {**values, "passes": tuple(values["passes"]), "folder": folder}
-    return Model(**fields)
-
-
-def _storage(folder: Path, url: str) -> BaseStorage:
-    if not url:
-        journal = folder / "journal.log"
-        _drop_half_line(journal)
-        return JournalStorage(JournalFileBackend(str(journal)))
-    try:
-        return optuna.storages.get_storage(url)
-    except (ValueError, ImportError, SQLAlchemyError, StorageInternalError) as error:
-        raise RunError(f"storage {url.split('@')[-1]}: {error}") from None
-
-
-def _drop_half_line(journal: Path) -> None:
-    """Cut a line that a killed writer or a full disk left unfinished: Optuna would refuse all that follows it."""
-    if not journal.exists():
-        return
-    content = journal.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(journal, whole)
 
 
 def _read(trial: FrozenTrial, again: Mapping[str, Any]) -> Trial:

@@ -79,10 +79,15 @@ class Proposals:
         return len(self._told)
 
     @property
+    def is_done(self) -> bool:
+        """Whether what was wanted is done: as many trials were told, the time is over, or there is nothing left."""
+        late = self.deadline is not None and time.monotonic() > self.deadline
+        return late or bool(self.exhausted) or self.counted >= self.wanted
+
+    @property
     def ended(self) -> bool:
         """Whether no further job will come."""
-        late = self.deadline is not None and time.monotonic() > self.deadline
-        return late or bool(self.exhausted) or self.counted + len(self._flying) >= self.wanted
+        return self.is_done or self.counted + len(self._flying) >= self.wanted
 
     def next(self) -> tuple[int, Job] | None:
         """Give the next architecture that the ledger cannot answer, or None if the search has ended."""
@@ -103,7 +108,7 @@ class Proposals:
         elif outcome.state == "infeasible":
             self.ledger.refuse(number, outcome.metrics, outcome.reason, outcome.violations)
         else:
-            self.ledger.fail(number, outcome.reason)
+            self.ledger.fail(number, outcome.reason, outcome.metrics)
         if outcome.state != "complete":
             self.ledger.discard_draft(number)
         del self._flying[key]

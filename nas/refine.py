@@ -15,7 +15,8 @@ from nas.evaluate import Measure, Outcome, attempt
 from nas.execution import cluster, run_jobs
 from nas.export import score_onnx
 from nas.front import front_of
-from nas.ledger import Ledger, Model, Trial, replace_folder, write_model, writing
+from nas.holding import writing
+from nas.ledger import Ledger, Model, Trial, replace_folder, write_model
 from nas.run import Context, open_run
 from nas.settle import settle
 

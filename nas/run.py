@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import random
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,18 +11,29 @@ from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import torch
+
+from nas.blocks.cost import evaluating
 from nas.devices import Target, load_target
-from nas.errors import RunError, SpaceError, TaskError
-from nas.ledger import RECORD_FILE, SPACE_FILE, Ledger, RunRecord, create_ledger, open_ledger, read_record
+from nas.errors import BUILD_ERRORS, BlockError, NasError, RunError, SpaceError, TaskError, TrainingError
+from nas.evaluate import build
+from nas.holding import MODULES_FOLDER, RECORD_FILE, SPACE_FILE
+from nas.ledger import Ledger, RunRecord, create_ledger, open_ledger, read_record
 from nas.objective import Limit, parse_limit, parse_objective
 from nas.space import Space
-from nas.space_file import load_space, space_from_source
+from nas.space_file import load_space, side_modules, space_from_source
+from nas.storage import masked
 from nas.tasks import Task, load_table, load_task
 from nas.training import Training, check_proxy, training_from
+from nas.training.train import tensors
 
 OBJECTIVES = ("accuracy", "latency_ms", "size_bytes")
 """Of a run that names none."""
+
+_TRIED = 5
+"""Networks that are tried before a space is refused: some of a good one may not fit."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,7 @@ class Asked:
         sampler: Name of the sampler; default `surrogate`.
         seed: Seed of everything random; default 0.
         training: How long and how candidates are trained.
+        epochs: Epochs of each trial, of a training that is otherwise the default's.
         screen: Name of the proxy that chooses among proposals; default none.
         proposals: How many it chooses from; default 8.
     """
@@ -51,6 +64,7 @@ class Asked:
     sampler: str | None = None
     seed: int | None = None
     training: Training | None = None
+    epochs: int | None = None
     screen: str | None = None
     proposals: int | None = None
 
@@ -61,7 +75,7 @@ class Context:
 
     Attributes:
         space_source: Text of the space's file.
-        space_file: Its name, for errors and imports from its folder.
+        space_file: Where it was when the run began, for errors.
         task: What is learnt.
         target: What latency is measured on.
         training: How long and how candidates are trained.
@@ -78,8 +92,8 @@ class Context:
     folder: Path
 
     def space(self) -> Space:
-        """The space, made from its text."""
-        return space_from_source(self.space_source, self.space_file)
+        """The space, made from its text and the modules that the run keeps."""
+        return space_from_source(self.space_source, self.space_file, folders(self.folder, self.space_file))
 
 
 def begin_run(
@@ -96,42 +110,47 @@ def begin_run(
 
     Raises:
         RunError: If the folder's run was begun with other terms.
+        BlockError: If no network of the space fits the task.
         NasError: If a term is wrong by itself.
     """
-    space = load_space(space_file)
     begun = read_record(folder) if (folder / RECORD_FILE).exists() else None
+    space_file = space_file.absolute()
+    space = load_space(space_file)
     terms = _checked(asked)
     if begun is not None:
         _same_terms(folder, begun, terms)
         _same_space(folder, begun, space)
         return open_run(folder, asked.data, storage)
+    modules = side_modules(space_file)
     task = _load_task(asked.task, asked.data, asked.label)
     seed = asked.seed or 0
-    defaults: dict[str, Any] = {
-        "label": "",
-        "objectives": OBJECTIVES,
-        "limits": (),
-        "target": "local",
-        "sampler": "surrogate",
-        "training": asdict(Training(seed=seed)),
-        **{name: value for name, value in terms.items() if value is not None},
-        "seed": seed,
-        "task": task.name,
-    }
+    _check_fits(space, task, seed)
     record = RunRecord(
         name=folder.resolve().name,
-        command=command,
+        command=masked(command),
         space_file=str(space_file),
         space_fingerprint=space.fingerprint,
-        data=str(asked.data or ""),
+        task=task.name,
+        data=str(Path(asked.data).absolute()) if asked.data else "",
+        label=asked.label or "",
         task_fingerprint=task.fingerprint,
+        objectives=terms["objectives"] or OBJECTIVES,
+        limits=terms["limits"] or (),
+        target=terms["target"] or "local",
+        sampler=asked.sampler or "surrogate",
+        seed=seed,
+        training=asdict(asked.training or Training(seed=seed, epochs=asked.epochs or Training().epochs)),
         storage=storage.split(":", 1)[0].split("+", 1)[0] if storage else "journal",
         versions=versions(),
         revision=_revision(),
         created=datetime.now().astimezone().isoformat(timespec="seconds"),
-        **defaults,
+        screen=asked.screen or "",
+        proposals=asked.proposals or RunRecord.proposals,
+        id=uuid4().hex,
+        notes=task.notes,
     )
-    ledger = create_ledger(folder, record, space_file.read_text(encoding="utf-8"), storage_url=storage)
+    source = space_file.read_text(encoding="utf-8")
+    ledger = create_ledger(folder, record, source, storage_url=storage, modules=modules)
     return ledger, _context(ledger, task)
 
 
@@ -149,6 +168,7 @@ def open_run(folder: Path, data: str | Path | None = None, storage: str = "") ->
     """
     ledger = open_ledger(folder, storage_url=storage)
     record = ledger.record
+    _check_kept_space(ledger)
     task = _load_task(None if record.label else record.task, data or record.data or None, record.label or None)
     if task.fingerprint != record.task_fingerprint:
         raise RunError(
@@ -167,12 +187,16 @@ def versions() -> Mapping[str, str]:
 
 def _context(ledger: Ledger, task: Task) -> Context:
     record = ledger.record
+    try:
+        training = training_from(record.training)
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{ledger.folder / RECORD_FILE}: is damaged: training: {error}.") from None
     return Context(
         ledger.space_source,
         Path(record.space_file),
         task,
         load_target(record.target),
-        training_from(record.training),
+        training,
         record.parsed_limits,
         ledger.folder.resolve(),
     )
@@ -189,6 +213,7 @@ def _checked(asked: Asked) -> dict[str, Any]:
         "sampler": asked.sampler,
         "seed": asked.seed,
         "training": None if asked.training is None else asdict(asked.training),
+        "epochs": asked.epochs,
         "screen": None if asked.screen is None else check_proxy(asked.screen),
         "proposals": asked.proposals,
     }
@@ -196,7 +221,7 @@ def _checked(asked: Asked) -> dict[str, Any]:
 
 def _same_terms(folder: Path, begun: RunRecord, terms: Mapping[str, Any]) -> None:
     for name, value in terms.items():
-        was = getattr(begun, name)
+        was = begun.training["epochs"] if name == "epochs" else getattr(begun, name)
         if value is not None and value != was:
             raise RunError(
                 f"{folder}: was begun with {name.replace('_', ' ')} {_readable(was)}, not {_readable(value)}.",
@@ -210,7 +235,7 @@ def _same_space(folder: Path, begun: RunRecord, space: Space) -> None:
         return
     try:
         source = (folder / SPACE_FILE).read_text(encoding="utf-8")
-        changes = space.changes(space_from_source(source, Path(begun.space_file)))
+        changes = space.changes(space_from_source(source, Path(begun.space_file), folders(folder, begun.space_file)))
     except (OSError, UnicodeDecodeError, SpaceError):
         changes = []
     lines = changes or [f"fingerprint: {begun.space_fingerprint} -> {space.fingerprint}"]
@@ -218,6 +243,55 @@ def _same_space(folder: Path, begun: RunRecord, space: Space) -> None:
         "\n  ".join([f"{folder}: was begun with another space; since then:", *lines]),
         f"Go on with its own space, {folder / SPACE_FILE}, or begin another run in another folder.",
     )
+
+
+def _check_fits(space: Space, task: Task, seed: int) -> None:
+    """Build and run one network of a space for a task, before many are trained.
+
+    Raises:
+        BlockError: If none of a few fits; says what is wrong with the last one.
+        TrainingError: If the space does not describe networks.
+    """
+    rng = random.Random(seed)
+    refused: NasError | None = None
+    for _ in range(_TRIED):
+        try:
+            network = space.sample(rng).network
+            module = build(network, task, seed)
+            with evaluating(module), torch.inference_mode():
+                module(*(x[:2].float() for x in tensors(module, task.train)[0]))
+            return
+        except (BlockError, TrainingError) as error:
+            refused = error
+        except BUILD_ERRORS as error:
+            refused = BlockError(f"{type(error).__name__}: {error}")
+    if refused is not None:
+        modalities = ", ".join(f"{name} {modality.shape}" for name, modality in task.modalities.items())
+        raise type(refused)(
+            f"the space does not fit task {task.name!r} with {modalities}: {refused.message}",
+            refused.hint or "Name its modalities in the space's encoders, or search another task.",
+        ) from refused
+
+
+def _check_kept_space(ledger: Ledger) -> None:
+    """Refuse a run whose own copy of its space was changed."""
+    record, file = ledger.record, ledger.folder / SPACE_FILE
+    try:
+        source = ledger.space_source
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{file}: cannot be read: {error}.") from None
+    space = space_from_source(source, Path(record.space_file), folders(ledger.folder, record.space_file))
+    if space.fingerprint != record.space_fingerprint:
+        raise RunError(
+            f"{file}: was changed since the run began (fingerprint {space.fingerprint}, was "
+            f"{record.space_fingerprint}).",
+            "Put back what was changed, or begin another run in another folder.",
+        )
+
+
+def folders(run: Path, space_file: str | Path) -> list[Path]:
+    """What a run's space imports from: the modules that the run keeps, then the folder where the space was."""
+    return [run / MODULES_FOLDER, Path(space_file).parent]
 
 
 def _load_task(name: str | None, data: str | Path | None, label: str | None) -> Task:

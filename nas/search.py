@@ -7,16 +7,23 @@ opened again.
 from __future__ import annotations
 
 import errno
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import SQLAlchemyError
 
+from nas.border import disk_full
 from nas.cheap import COUNTABLE, WEIGHED, counted
-from nas.errors import ObjectiveError, SamplerError
-from nas.evaluate import Measure, Outcome, attempt, disk_full
+from nas.driving import driving
+from nas.errors import ObjectiveError, RunError, SamplerError
+from nas.evaluate import Measure, Outcome, attempt
 from nas.execution import cluster, run_trials
-from nas.ledger import Ledger, writing
+from nas.holding import writing
+from nas.ledger import Ledger, unanswered
+from nas.objective import excess
 from nas.proposals import COUNTED, Job, OnTrial, Proposals
 from nas.run import Asked, Context, begin_run
 from nas.samplers import Filtered, Sampler, uses_cheap
@@ -43,6 +50,7 @@ def search(
     limits: Sequence[str] | None = None,
     target: str | None = None,
     training: Training | None = None,
+    epochs: int | None = None,
     seed: int | None = None,
     workers: int | None = None,
     address: str | None = None,
@@ -67,6 +75,7 @@ def search(
         limits: For example `latency_ms<=2`.
         target: Name of the target; default `local`.
         training: How long and how candidates are trained.
+        epochs: Epochs of each trial, of a training that is otherwise the default's; default 10.
         seed: Seed of everything random; default 0.
         workers: Trials at a time; default one for each core.
         address: Of a running Ray cluster; its workers must see the run folder.
@@ -81,29 +90,37 @@ def search(
         SpaceError: If the space's file is wrong.
         TaskError: If the task is unknown or its data are missing.
         ObjectiveError: If an objective or limit cannot be understood, or no trial meets the limits.
+        BlockError: If no network of the space fits the task.
         SamplerError: If the sampler is unknown, or is an object that cannot be screened.
         TrainingError: If the screen is unknown.
-        RunError: If the folder's run has other terms, another process writes to it, or the disk is full.
+        RunError: If the folder's run has other terms, another process writes to it, the disk is full, or every trial
+            failed.
+        KeyboardInterrupt: After a Ctrl-C, when the search was ended in order.
     """
-    folder, space_path = Path(run), Path(space)
+    folder, space_path = Path(run).absolute(), Path(space).absolute()
     if isinstance(sampler, str):
         make_sampler(sampler, load_space(space_path))
     _check_screened(sampler, screen)
-    asked = Asked(task, data, label, objectives, limits, target, _name(sampler), seed, training, screen, proposals)
+    who = _name(sampler)
+    asked = Asked(task, data, label, objectives, limits, target, who, seed, training, epochs, screen, proposals)
     with writing(folder):
         ledger, context = begin_run(folder, space_path, asked, storage, command)
         loaded = context.space()
         ledger.study.sampler = _sampler(sampler, loaded, ledger, context.task)
         loop = Proposals(ledger, loaded, trials, time_s, on_trial)
         if not loop.ended:
-            with cluster(context.target, workers, address) as running:
+            with driving(ledger), cluster(context.target, workers, address) as running:
                 try:
                     run_trials(running, loop, evaluate_job, context)
                 except OSError as error:
                     raise disk_full(folder) if error.errno == errno.ENOSPC else error from None
+                except (SQLAlchemyError, StorageInternalError) as error:
+                    raise unanswered(storage, error) from None
+    if not loop.is_done:
+        raise KeyboardInterrupt
     if loop.exhausted:
         raise SamplerError(f"{folder}: {loop.counted} of {trials} trials are done, and {loop.exhausted}")
-    _check_limits_met(ledger)
+    _check_any_complete(ledger)
     return ledger
 
 
@@ -144,12 +161,23 @@ def _name(sampler: str | optuna.samplers.BaseSampler | None) -> str | None:
     return f"optuna:{kind.__name__}" if kind.__module__.startswith("optuna.") else kind.__name__
 
 
-def _check_limits_met(ledger: Ledger) -> None:
+def _check_any_complete(ledger: Ledger) -> None:
+    """Refuse a search without a result: say what stood in its way, and who came nearest."""
     trials = [trial for trial in ledger.trials() if trial.state in COUNTED]
+    if not trials or any(trial.state == "complete" for trial in trials):
+        return
     refused = [trial for trial in trials if trial.state == "infeasible"]
-    if trials and len(refused) == len(trials):
-        raise ObjectiveError(
-            f"limits {', '.join(ledger.record.limits) or '(constraints)'}: refused all {len(refused)} architectures; "
-            f"the last one: {refused[-1].reason}.",
-            "Loosen the limit, or give the space smaller options.",
-        )
+    if not refused:
+        reason, count = Counter(trial.reason for trial in trials).most_common(1)[0]
+        raise RunError(f"{ledger.folder}: all {len(trials)} trials failed, {count} of them so: {reason}", _FAILED)
+    failed = f"; the other {len(trials) - len(refused)} failed" if len(refused) < len(trials) else ""
+    limits = ledger.record.parsed_limits
+    near = min(refused, key=lambda trial: (not trial.metrics, excess(limits, trial.metrics)))
+    raise ObjectiveError(
+        f"limits {', '.join(ledger.record.limits) or '(constraints)'}: refused all {len(refused)} architectures"
+        f"{failed}; the nearest is trial {near.number}, which {near.reason}.",
+        "Loosen the limit, or give the space smaller options.",
+    )
+
+
+_FAILED = "Mend the space and begin anew; trials/<number>/error.txt in the run folder has what each one raised."

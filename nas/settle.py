@@ -19,7 +19,8 @@ from nas.devices import Latency, Target, doubted, is_measured_here, load_target,
 from nas.errors import RunError, TargetError
 from nas.evaluate import beside, latency_metrics
 from nas.front import front_of
-from nas.ledger import Ledger, Model, Trial, write_model, writing
+from nas.holding import writing
+from nas.ledger import Ledger, Model, Trial, write_model
 
 MOST_S = 20.0
 """How long all of it may take, in seconds; what is left then stays noisy."""

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from nas.errors import RunError
+from nas.holding import writing
 from nas.ledger import (
     Ledger,
     Model,
@@ -23,9 +24,11 @@ from nas.ledger import (
     replace_folder,
     write_json,
     write_model,
-    writing,
 )
 from nas.objective import Limit, Objective
+
+NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+"""The hash of an empty file."""
 
 RECORD = RunRecord(
     name="run",
@@ -83,14 +86,15 @@ def test_a_line_that_a_killed_writer_left_unfinished_is_cut_off(ledger: Ledger) 
     ledger.complete(ask(ledger), {"accuracy": 0.5, "latency_ms": 2.0})
     journal = ledger.folder / "journal.log"
     journal.write_bytes(journal.read_bytes() + b'{"op_code": 4, "study_i')
-    again = open_ledger(ledger.folder)
-    again.complete(ask(again), {"accuracy": 0.6, "latency_ms": 1.0})
+    with writing(ledger.folder):
+        again = open_ledger(ledger.folder)
+        again.complete(ask(again), {"accuracy": 0.6, "latency_ms": 1.0})
     assert [t.metrics["accuracy"] for t in open_ledger(ledger.folder).trials()] == [0.5, 0.6]
 
 
 def test_only_one_process_writes(tmp_path: Path) -> None:
-    hold = "with nas.ledger.writing(pathlib.Path(sys.argv[1])):\n    print('held')\n    input()"
-    code = f"import sys, pathlib, nas.ledger\n{hold}"
+    hold = "with nas.holding.writing(pathlib.Path(sys.argv[1])):\n    print('held')\n    input()"
+    code = f"import sys, pathlib, nas.holding\n{hold}"
     line = [sys.executable, "-u", "-c", code, str(tmp_path)]
     with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
@@ -135,8 +139,8 @@ def test_models_are_listed_when_they_are_whole(ledger: Ledger) -> None:
     (folder / "model.onnx").touch()
     assert ledger.models() == []
     model = Model("0-refined", 0, "refined", (), None, {"x": 1}, {"accuracy": 0.5}, folder)
-    write_model(folder, model)
-    assert ledger.models() == [model]
+    written = write_model(folder, model)
+    assert ledger.models() == [written] == [replace(model, metrics={**model.metrics, "sha256": NOTHING})]
 
 
 def test_every_state_is_answered_from_its_first_trial(ledger: Ledger) -> None:
@@ -209,11 +213,13 @@ def test_a_journal_cut_anywhere_in_its_last_line_loses_that_line_only(ledger: Le
     content = journal.read_bytes()
     assert len(content.splitlines()[-1]) > cut
     journal.write_bytes(content[:-cut])
-    again = open_ledger(ledger.folder)
-    assert [t.state for t in again.trials()] == ["complete", "running"]
-    assert journal.read_bytes() == b"".join(content.splitlines(keepends=True)[:-1])
-    again.fail(last, "it broke again")
-    again.complete(ask(again), {"accuracy": 0.6, "latency_ms": 1.0})
+    assert [t.state for t in open_ledger(ledger.folder).trials()] == ["complete", "running"]
+    assert journal.read_bytes() == content[:-cut], "a reader cut what another may be writing"
+    with writing(ledger.folder):
+        again = open_ledger(ledger.folder)
+        assert journal.read_bytes() == b"".join(content.splitlines(keepends=True)[:-1])
+        again.fail(last, "it broke again")
+        again.complete(ask(again), {"accuracy": 0.6, "latency_ms": 1.0})
     assert [t.state for t in open_ledger(ledger.folder).trials()] == ["complete", "failed", "complete"]
 
 
@@ -314,9 +320,8 @@ def test_models_are_listed_by_name_with_all_they_hold(ledger: Ledger) -> None:
         folder = ledger.folder / "models" / name
         folder.mkdir(parents=True)
         made = Model(name, 4, "compressed", ("prune50", "int8"), "4-refined", {"x": None}, {"accuracy": 0.5}, folder)
-        made = replace(made, **more)
-        write_model(folder, made)
-        return made
+        (folder / "model.onnx").touch()
+        return write_model(folder, replace(made, **more))
 
     later, earlier = model("4-refined-prune50-int8"), model("4-refined", stage="refined", passes=(), parent=None)
     assert open_ledger(ledger.folder).models() == [earlier, later]

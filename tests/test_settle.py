@@ -16,7 +16,8 @@ from nas.compression import Quantize
 from nas.devices import Latency, Target, measure
 from nas.errors import TargetError
 from nas.front import front_of
-from nas.ledger import Ledger, Model, RunRecord, create_ledger, open_ledger, write_model, writing
+from nas.holding import writing
+from nas.ledger import Ledger, Model, RunRecord, create_ledger, open_ledger, write_model
 from nas.settle import settle, settle_unless_busy
 
 RECORD = RunRecord(
@@ -83,8 +84,7 @@ def add_model(ledger: Ledger, name: str, metrics: dict[str, Any], *passes: str, 
         (folder / file).write_bytes(b"model")
     stage = "compressed" if passes else "refined"
     model = Model(name, 0, stage, passes, parent, {}, {"accuracy": 0.9, **metrics}, folder)
-    write_model(folder, model)
-    return model
+    return write_model(folder, model)
 
 
 def front(ledger: Ledger) -> list[int]:

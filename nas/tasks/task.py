@@ -72,6 +72,7 @@ class Task:
         valid: For every selection.
         test: Scored once, for models that are kept.
         attribution: Whom results built on the data must name; may be empty.
+        notes: What was left out of the data or changed in them, a sentence each.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Task:
     valid: Split
     test: Split
     attribution: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> Mapping[str, Input]:

@@ -1,0 +1,186 @@
+"""A Ray of this machine alone: private, deaf to the network, gone without a trace.
+
+Its files lie in a folder that only the user may read, removed at the end; folders of drivers that were killed are
+removed by the next one. Its processes listen on the loopback device, behind a token. When one of them that all depend
+on is killed, the driver is told at once, which by itself would wait for a minute.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray._private import ray_constants
+
+from nas.errors import RunError
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+ROTATED = {"RAY_ROTATION_MAX_BYTES": str(2**20), "RAY_ROTATION_BACKUP_COUNT": "1"}
+"""What processes print is kept in two files of a MiB each, as long as they live."""
+
+PREFIX = "nas-ray-"
+_SOCKET = "/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+_LONGEST = 107
+"""Characters that the path of a socket may have."""
+
+_VITAL = ("gcs_server", "raylet")
+_LOOKED_AT_S = 0.5
+
+
+@contextmanager
+def local_ray(cores: int, resources: Mapping[str, float], environment: Mapping[str, str]) -> Generator[Path]:
+    """Start Ray on this machine for as long as the block lasts; gives a folder for temporary files that ends with it.
+
+    Args:
+        cores: Workers that it may run at a time.
+        resources: Its own resources by name.
+        environment: Variables of its workers.
+
+    Raises:
+        RunError: If it cannot be started, or one of its processes was killed.
+    """
+    with private_folder() as folder, variables({**QUIET, **ROTATED}), _deaf():
+        (folder / "tmp").mkdir()
+        terminating = signal.getsignal(signal.SIGTERM)
+        try:
+            ray.init(
+                num_cpus=cores,
+                resources=dict(resources),
+                include_dashboard=False,
+                runtime_env={"env_vars": {**environment, "TMPDIR": str(folder / "tmp")}},
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                _temp_dir=str(folder),
+            )
+        except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+            raise RunError(f"Ray cannot be started here: {error}", "nas doctor says what is missing.") from None
+        if threading.current_thread() is threading.main_thread() and terminating is not signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, terminating)  # Ray set one of its own
+        try:
+            with _watched():
+                yield folder / "tmp"
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def variables(values: Mapping[str, str]) -> Generator[None]:
+    """Set environment variables that the user did not, and take them back afterwards."""
+    own = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(own)
+    try:
+        yield
+    finally:
+        for name in own:
+            os.environ.pop(name, None)
+
+
+@contextmanager
+def private_folder() -> Generator[Path]:
+    """A folder that only the user may read, its path short enough for sockets; removed at the end.
+
+    Raises:
+        RunError: If there is no place for it.
+    """
+    base = _short_enough(dict.fromkeys((tempfile.gettempdir(), "/tmp")))  # noqa: S108 - the folder in it is private
+    _remove_stale(base)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _short_enough(places: Mapping[str, Any]) -> Path:
+    for place in places:
+        length = len(os.fsencode(place)) + 1 + len(PREFIX) + 8 + len(_SOCKET)
+        if length <= _LONGEST and os.access(place, os.W_OK):
+            return Path(place)
+    raise RunError(
+        f"temporary folder {next(iter(places))}: its path is too long for Ray's sockets, or it cannot be written.",
+        "Set TMPDIR to a folder with a short path.",
+    )
+
+
+def _remove_stale(base: Path) -> None:
+    """Remove folders whose driver was killed: their lock went with it."""
+    for folder in base.glob(f"{PREFIX}*"):
+        lock = folder / "lock"
+        if folder.is_symlink() or not lock.is_file() or folder.stat().st_uid != os.getuid():
+            continue
+        with lock.open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _deaf() -> Generator[None]:
+    """Let Ray listen on the loopback device alone, with a token of its own.
+
+    Ray knows this as the way it is on desktops; the variable is for the processes that it starts.
+    """
+    was = ray_constants.ENABLE_RAY_CLUSTER
+    own = {
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    }
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        with variables(own):
+            yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = was
+
+
+def killed() -> list[str]:
+    """The processes that died of those that the Ray of this process depends on; of one that was joined nothing."""
+    node = ray._private.worker._global_node  # pyright: ignore
+    started: Mapping[str, Sequence[Any]] = node.all_processes if node is not None else {}
+    return [name for name in _VITAL for info in started.get(name, ()) if info.process.poll() is not None]
+
+
+@contextmanager
+def _watched() -> Generator[None]:
+    """Interrupt the main thread when a vital process dies, and say so in the place of whatever comes of it."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(_LOOKED_AT_S):
+            if killed():
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    watching = threading.Thread(target=watch, daemon=True)
+    if threading.current_thread() is threading.main_thread():
+        watching.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        if watching.is_alive():
+            watching.join()
+        if died := killed():
+            raise RunError(
+                f"Ray's process {died[0]} was killed, by somebody or for want of memory; what was told is kept.",
+                "Run the same command again: it goes on where it stopped. With less memory: --workers 1.",
+            ) from None
