@@ -138,16 +138,14 @@ def _remove_stale(base: Path) -> None:
 def _deaf() -> Generator[None]:
     """Let Ray listen on the loopback device alone, with a token of its own.
 
-    Ray knows this as the way it is on desktops; the variable is for the processes that it starts.
+    Ray knows this as the way it is on desktops; the variable is for the processes that it starts. It reads the token
+    once in a process, so that stays.
     """
     was = ray_constants.ENABLE_RAY_CLUSTER
-    own = {
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
-    }
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     ray_constants.ENABLE_RAY_CLUSTER = False
     try:
-        with variables(own):
+        with variables({"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}):
             yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = was
