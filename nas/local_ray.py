@@ -35,7 +35,7 @@ ROTATED = {"RAY_ROTATION_MAX_BYTES": str(2**20), "RAY_ROTATION_BACKUP_COUNT": "1
 """What processes print is kept in two files of a MiB each, as long as they live."""
 
 PREFIX = "nas-ray-"
-_SOCKET = "/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+_SOCKET = "/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 _LONGEST = 107
 """Characters that the path of a socket may have."""
 
@@ -66,7 +66,7 @@ def local_ray(cores: int, resources: Mapping[str, float], environment: Mapping[s
                 runtime_env={"env_vars": {**environment, "TMPDIR": str(folder / "tmp")}},
                 logging_level=logging.ERROR,
                 log_to_driver=False,
-                _temp_dir=str(folder),
+                _temp_dir=str(folder / "ray"),  # Ray opens it to everybody, so it lies in one that is not
             )
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
             raise RunError(f"Ray cannot be started here: {error}", "nas doctor says what is missing.") from None

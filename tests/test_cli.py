@@ -24,7 +24,6 @@ Mistaken = Callable[..., tuple[int, str]]
 @pytest.fixture
 def mistaken(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Mistaken:
     """The command in this process: its exit code, and what it says on standard error, in one line."""
-    monkeypatch.setattr(cli, "_keep_strangers_out", lambda _: None)  # Ray has been imported here, and its tokens read
 
     def run(*arguments: object) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["nas", *map(str, arguments)])
