@@ -279,13 +279,17 @@ def doctor() -> None:
 def main() -> None:
     """Run the command; a user's mistake is one sentence and a hint, never a traceback.
 
-    A request to terminate, as schedulers send it, ends a command as Ctrl-C does.
+    A request to terminate, as schedulers send it, ends a command as Ctrl-C does, also where that is ignored, as in the
+    background of a script.
     """
     terminated = threading.Event()
 
-    def terminate(_number: int, _frame: FrameType | None) -> None:
+    def terminate(_number: int, frame: FrameType | None) -> None:
         terminated.set()
-        signal.raise_signal(signal.SIGINT)
+        interrupt = signal.getsignal(signal.SIGINT)
+        if not callable(interrupt):
+            raise KeyboardInterrupt
+        interrupt(signal.SIGINT, frame)
 
     signal.signal(signal.SIGTERM, terminate)
     try:
@@ -296,15 +300,21 @@ def main() -> None:
             _err.print(error.hint, markup=False)
         sys.exit(1)
     except (KeyboardInterrupt, typer.Abort):
-        _err.print("interrupted; what was told is kept, and the same command goes on with it. nas report shows it.")
-        sys.exit(128 + (signal.SIGTERM if terminated.is_set() else signal.SIGINT))
+        code = _INTERRUPTED
     except Exception as error:
         shown = getattr(error, "format_message", None)
         if shown is None:
             raise
         _err.print(f"error: {shown()}", markup=False)
         sys.exit(2)
+    if code == _INTERRUPTED:
+        _err.print("interrupted; what was told is kept, and the same command goes on with it. nas report shows it.")
+        sys.exit(128 + signal.SIGTERM if terminated.is_set() else code)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+_INTERRUPTED = 128 + signal.SIGINT
+"""Typer gives it for a Ctrl-C."""
 
 
 def _seconds(text: str | None) -> float | None:

@@ -18,10 +18,12 @@ import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import ray
 from ray._private import ray_constants
+from ray._private import worker as ray_worker
 
 from nas.errors import RunError
 
@@ -136,47 +138,63 @@ def _remove_stale(base: Path) -> None:
 
 @contextmanager
 def _deaf() -> Generator[None]:
-    """Let Ray listen on the loopback device alone, with a token of its own.
+    """Let Ray listen on the loopback device alone, with a token of its own, and print nothing.
 
-    Ray knows this as the way it is on desktops; the variable is for the processes that it starts. It reads the token
-    once in a process, so that stays.
+    Ray knows the first as the way it is on desktops; the variable is for the processes that it starts. It reads the
+    token once in a process, so that stays. What it prints of its processes would stand among a command's results.
     """
-    was = ray_constants.ENABLE_RAY_CLUSTER
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    ray_constants.ENABLE_RAY_CLUSTER = False
+    with (
+        variables({"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}),
+        _replaced(ray_constants, "ENABLE_RAY_CLUSTER", False),
+        _replaced(ray_worker, "print_to_stdstream", lambda *_, **__: None),
+    ):
+        yield
+
+
+@contextmanager
+def _replaced(module: ModuleType, name: str, value: Any) -> Generator[None]:
+    was = getattr(module, name)
+    setattr(module, name, value)
     try:
-        with variables({"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}):
-            yield
+        yield
     finally:
-        ray_constants.ENABLE_RAY_CLUSTER = was
+        setattr(module, name, was)
 
 
 def killed() -> list[str]:
     """The processes that died of those that the Ray of this process depends on; of one that was joined nothing."""
-    node = ray._private.worker._global_node  # pyright: ignore
+    node = ray_worker._global_node  # pyright: ignore[reportPrivateUsage]
     started: Mapping[str, Sequence[Any]] = node.all_processes if node is not None else {}
     return [name for name in _VITAL for info in started.get(name, ()) if info.process.poll() is not None]
 
 
 @contextmanager
 def _watched() -> Generator[None]:
-    """Interrupt the main thread when a vital process dies, and say so in the place of whatever comes of it."""
+    """Interrupt the main thread when a vital process dies, and say so in the place of whatever comes of it.
+
+    The interruption has a signal of its own: Ray Tune takes a Ctrl-C for a wish to end in order, which it cannot now.
+    """
     ended = threading.Event()
+    main = threading.main_thread()
+    is_main = threading.current_thread() is main
+    before = signal.signal(signal.SIGUSR2, signal.default_int_handler) if is_main else None
 
     def watch() -> None:
         while not ended.wait(_LOOKED_AT_S):
             if killed():
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                signal.pthread_kill(main.ident or 0, signal.SIGUSR2)
 
     watching = threading.Thread(target=watch, daemon=True)
-    if threading.current_thread() is threading.main_thread():
+    if is_main:
         watching.start()
     try:
         yield
     finally:
         ended.set()
-        if watching.is_alive():
+        if is_main:
             watching.join()
+            signal.signal(signal.SIGUSR2, before)
         if died := killed():
             raise RunError(
                 f"Ray's process {died[0]} was killed, by somebody or for want of memory; what was told is kept.",
