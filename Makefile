@@ -5,7 +5,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 PARALLEL := -n logical --maxprocesses 4
 
 .NOTPARALLEL:
-.PHONY: setup setup-dev demo test test-slow check clean
+.PHONY: setup setup-dev demo test test-slow test-faults check clean
 
 setup: .venv/.installed
 setup-dev: .venv/.installed-dev
@@ -26,10 +26,13 @@ demo: setup
 	$(BIN)/python benchmarks/demo.py
 
 test: setup-dev
-	$(BIN)/python -m pytest -m 'not slow' $(PARALLEL)
+	$(BIN)/python -m pytest -m 'not slow and not faults' $(PARALLEL)
 
 test-slow: setup-dev
 	$(BIN)/python -m pytest -m slow
+
+test-faults: setup-dev
+	$(BIN)/python -m pytest -m faults tests/faults
 
 check: setup-dev
 	$(BIN)/ruff check .

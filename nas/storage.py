@@ -68,8 +68,7 @@ def mend_journal(folder: Path) -> None:
     another program's, such as a dashboard's, that is writing just now.
     """
     lock, journal = folder / f"{JOURNAL}.lock", folder / JOURNAL
-    deadline = time.monotonic() + _LOCK_S
-    while os.path.lexists(lock) and time.monotonic() < deadline:
+    while os.path.lexists(lock) and 0 <= time.time() - lock.lstat().st_mtime < _LOCK_S:
         time.sleep(_LOCK_S / 20)
     for left in folder.glob(f"{JOURNAL}.lock*"):
         left.unlink(missing_ok=True)

@@ -6,9 +6,7 @@ These searches share one Ray; `test_processes.py` has those that start their own
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
@@ -122,22 +120,6 @@ def test_every_failure_is_recorded_with_its_reason(tmp_path: Path, table: Path) 
     assert "worker died twice" in trials["kill"].reason
     assert "cannot be written" in trials["no export"].reason
     assert not list(ledger.folder.glob("trials/*.part"))
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = (
-        os.geteuid() == 0
-        and not subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(disk)], capture_output=True, check=False
-        ).returncode
-    )
-    if not mounted:
-        pytest.skip("a small disk can only be mounted by root")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def test_a_full_disk_stops_the_search_and_loses_nothing(small_disk: Path, table: Path, space_file: Path) -> None:
