@@ -1,12 +1,12 @@
 """Train a network on a split: AdamW, one cycle of the learning rate, label smoothing, augmentation.
 
 Data lie in memory as tensors of their stored type and batches are taken by indexing, which on small data is several
-times faster than a loader with workers.
+times faster than a loader with workers. A sample that would be left alone in the last batch joins the one before it:
+batch norm has no deviation of a single one.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +20,9 @@ from nas.errors import TrainingError
 from nas.tasks.task import Split
 from nas.training.augment import Augmentation, distort, mix, partners
 
+_RISE = 0.2
+"""Share of the steps in which the learning rate rises."""
+
 
 @dataclass(frozen=True)
 class Training:
@@ -27,7 +30,7 @@ class Training:
 
     Attributes:
         epochs: Passes over the training split.
-        batch_size: Samples a step.
+        batch_size: Samples a step; the last one of an epoch has fewer, or one more where a single sample is left.
         lr: Peak of the one-cycle learning rate (Smith & Topin, 2018).
         weight_decay: Of AdamW, on weights with two axes or more.
         label_smoothing: Share of the target spread over all classes.
@@ -79,17 +82,16 @@ def train(
         One row an epoch.
 
     Raises:
-        TrainingError: If the loss is not finite.
+        TrainingError: If the loss is not finite, or there is nothing to learn from or no time to.
     """
+    _check(settings, len(train_split))
     memory_format = _memory_format(module)
     module.to(memory_format=memory_format)  # pyright: ignore[reportCallIssue] - torch documents it
     generator = torch.Generator().manual_seed(settings.seed)
     inputs, targets = tensors(module, train_split)
-    steps = math.ceil(len(targets) / settings.batch_size)
+    steps = len(_batches(torch.arange(len(targets)), settings.batch_size))
     optimizer = torch.optim.AdamW(_parameter_groups(module, settings.weight_decay), lr=settings.lr)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=settings.lr, total_steps=steps * settings.epochs + 1, pct_start=0.2
-    )
+    schedule = _schedule(optimizer, settings.lr, steps * settings.epochs + 1)
     history: list[Epoch] = []
     for epoch in range(settings.epochs):
         begun = time.perf_counter()
@@ -97,7 +99,7 @@ def train(
         total = 0.0
         order = torch.randperm(len(targets), generator=generator)
         paired = [_pairing(targets, position, settings.augmentation, generator) for position in range(len(inputs))]
-        for step, index in enumerate(order.split(settings.batch_size)):
+        for step, index in enumerate(_batches(order, settings.batch_size)):
             batch = [
                 distort(_batch(x, pairing[index], memory_format), settings.augmentation, generator)
                 for x, pairing in zip(inputs, paired, strict=True)
@@ -135,6 +137,28 @@ def tensors(module: nn.Module, split: Split) -> tuple[list[Tensor], Tensor]:
     """Give the inputs that a module takes, in its order, and the targets, without copying."""
     names: Sequence[str] = module.modalities  # pyright: ignore[reportAssignmentType]
     return [torch.from_numpy(split.inputs[name]) for name in names], torch.from_numpy(split.targets)
+
+
+def _check(settings: Training, samples: int) -> None:
+    if samples < 2:
+        raise TrainingError(f"the training split has {samples} sample{'s' * (samples != 1)}; expected at least 2.")
+    if settings.epochs < 1 or settings.batch_size < 1:
+        raise TrainingError(
+            f"Training: {settings.epochs} epochs in batches of {settings.batch_size}; expected at least 1 of both."
+        )
+
+
+def _batches(order: Tensor, size: int) -> Sequence[Tensor]:
+    """Split an order of samples into batches, the last two joined where a single sample would be left alone."""
+    *full, last = order.split(size)
+    alone = len(last) == 1 < size and bool(full)
+    return [*full[:-1], torch.cat([full[-1], last])] if alone else [*full, last]
+
+
+def _schedule(optimizer: torch.optim.Optimizer, peak: float, total: int) -> torch.optim.lr_scheduler.OneCycleLR:
+    """One cycle over a number of steps; where the rise would take no step, as in five of them, there is none."""
+    rise = 0.0 if _RISE * total == 1 else _RISE
+    return torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=peak, total_steps=total, pct_start=rise)
 
 
 def _memory_format(module: nn.Module) -> torch.memory_format:

@@ -12,12 +12,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nas.blocks import ConvNet, Dense, Gated, Input, Network, Series, Text
+from nas.blocks import MLP, ConvNet, Dense, Gated, Input, Network, Series, Text
 from nas.blocks.network import MultimodalNet
 from nas.errors import TrainingError
 from nas.tasks import Split
 from nas.training import Augmentation, Epoch, Training, accuracy, train, training_from
 from nas.training.augment import distort, mix, partners
+from nas.training.train import _batches, _schedule  # pyright: ignore[reportPrivateUsage]
 
 
 def split(n: int, seed: int) -> Split:
@@ -63,6 +64,55 @@ def test_a_loss_that_is_no_number_says_when() -> None:
         train(module, split(100, 0), split(50, 1), Training(epochs=1))
 
 
+def joined(rows: int, size: int) -> list[int]:
+    """The sizes of the batches of an epoch."""
+    return [len(batch) for batch in _batches(torch.arange(rows), size)]
+
+
+def test_no_sample_is_left_alone_in_a_batch() -> None:
+    assert [joined(rows, 64) for rows in (1, 64, 65, 129, 130)] == [[1], [64], [65], [64, 65], [64, 64, 2]]
+    assert joined(3, 2) == [3]
+    assert joined(3, 1) == [1, 1, 1]
+    assert torch.equal(torch.cat([*_batches(torch.arange(129), 64)]), torch.arange(129))
+
+
+@pytest.mark.parametrize(("rows", "epochs", "size"), [(65, 2, 64), (128, 2, 64), (5, 1, 64), (2, 1, 1), (129, 1, 64)])
+def test_few_samples_are_learnt_from(rows: int, epochs: int, size: int) -> None:
+    settings = Training(epochs=epochs, batch_size=size)
+    module = Network({"table": Dense(16)}, head=MLP(8)).build({"table": Input((4,))}, 2) if size == 1 else net()
+    history = train(module, split(rows, 0), split(50, 1), settings)
+    assert len(history) == epochs
+    assert all(math.isfinite(row.loss) for row in history)
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "message"),
+    [
+        (0, Training(), "the training split has 0 samples; expected at least 2"),
+        (1, Training(), "the training split has 1 sample; expected at least 2"),
+        (9, Training(epochs=0), "0 epochs in batches of 64; expected at least 1 of both"),
+        (9, Training(batch_size=0), "10 epochs in batches of 0; expected at least 1 of both"),
+    ],
+)
+def test_what_cannot_be_learnt_from_says_so(rows: int, settings: Training, message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        train(net(), split(rows, 0), split(50, 1), settings)
+
+
+def test_the_learning_rate_rises_and_falls_in_any_number_of_steps() -> None:
+    for total in range(2, 200):
+        optimizer = torch.optim.AdamW([torch.zeros(1, requires_grad=True)], lr=0.1)
+        schedule = _schedule(optimizer, 0.1, total)
+        rates = [schedule.get_last_lr()[0]]
+        for _ in range(total - 1):
+            optimizer.step()
+            schedule.step()
+            rates += schedule.get_last_lr()
+        assert max(rates) <= 0.1
+        assert max(rates) > 0.06
+        assert rates[-1] < 1e-4
+
+
 def test_a_training_travels_as_json() -> None:
     training = Training(epochs=3, augmentation=Augmentation(mixup=0.2))
     assert training_from(asdict(training)) == training
@@ -94,7 +144,7 @@ def test_only_pictures_are_shifted() -> None:
 
 CRASHES = """
 import numpy as np, torch
-from nas.blocks import ConvNet, Input, Network, Residue, Stage
+from nas.blocks import MLP, ConvNet, Input, Network, Residue, Stage
 from nas.tasks import Split
 from nas.training import Training, train
 torch.set_num_threads(1)
