@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,11 @@ TOLERANCE = 1e-4
 
 BATCHES = (1, 7)
 """Batch sizes that are compared."""
+
+RUNTIMES = (("1.16.0", 19, 9), ("1.17.0", 20, 9), ("1.18.0", 21, 10))
+"""Releases of ONNX Runtime with the newest opset and file format that each reads, by its table of compatibility.
+
+The first is the oldest that is tested; 1.15, which the table gives opset 19 too, lacks some of its operators."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +161,59 @@ def score_onnx(path: Path, inputs: Mapping[str, NDArray[Any]], targets: NDArray[
     return float((run_onnx(path, inputs).argmax(1) == targets).mean())
 
 
+def stamp(model: onnx.ModelProto) -> None:
+    """Name the operator sets that a model's nodes use, each as old as it may be, and the oldest format that holds them.
+
+    A runtime refuses a file that names a set it does not know, whether a node uses it or not. An operator is what it
+    was in the opset that last changed it, so a file may name the newest of those instead of the exporter's own.
+    """
+    named = {given.domain: given.version for given in model.opset_import}
+    used: dict[str, int] = {}
+    for node in all_nodes(model.graph):
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        used[domain] = max(used.get(domain, 1), _since(node.op_type, named.get(domain, 1), domain))
+    del model.opset_import[:]
+    model.opset_import.extend(onnx.helper.make_opsetid(domain, version) for domain, version in sorted(used.items()))
+    if set(used) == {""} and not model.functions:
+        model.ir_version = min(model.ir_version, _format_of(used[""]))
+
+
+def oldest_runtime(path: Path) -> str:
+    """The oldest of `RUNTIMES` that opens a file, by the operator sets and the format that it names.
+
+    Returns:
+        Its version; that of the one that is installed where the file is too new for all of them.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    model = onnx.load(path, load_external_data=False)
+    opset = max((given.version for given in model.opset_import if given.domain in ("", "ai.onnx")), default=1)
+    fits = (release for release, *newest in RUNTIMES if opset <= newest[0] and model.ir_version <= newest[1])
+    return next(fits, onnxruntime.__version__)
+
+
+def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Yield the nodes of a graph, and of the graphs inside them."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                yield from all_nodes(inner)
+
+
+def _since(operator: str, version: int, domain: str) -> int:
+    """The opset that last changed an operator; that of the file where it is not ONNX's own."""
+    try:
+        return onnx.defs.get_schema(operator, version, domain).since_version
+    except onnx.defs.SchemaError:
+        return version
+
+
+def _format_of(opset: int) -> int:
+    return onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)])
+
+
 def _write(module: nn.Module, input_shapes: Mapping[str, tuple[int, ...]], path: Path, free: Collection[str]) -> None:
     examples = tuple(torch.zeros(1, *shape) for shape in input_shapes.values())
     axes = {name: {0: "batch"} for name in (*input_shapes, "logits")}
@@ -182,8 +240,9 @@ def _write(module: nn.Module, input_shapes: Mapping[str, tuple[int, ...]], path:
     if free:
         lengths = {f"{name}_length": input_shapes[name][-1] for name in free}
         model.metadata_props.add(key=LENGTHS, value=json.dumps(lengths))
-    if _flush_denormals(model) or free:
-        onnx.save(model, path)
+    _flush_denormals(model)
+    stamp(model)
+    onnx.save(model, path)
 
 
 def _flush_denormals(model: onnx.ModelProto) -> int:

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
+from onnx import TensorProto, helper
 from torch import Tensor, nn
 
 from nas.devices import LENGTHS
 from nas.errors import ExportError
-from nas.export import export_onnx, run_onnx, score_onnx
+from nas.export import RUNTIMES, export_onnx, oldest_runtime, run_onnx, score_onnx, stamp
 
 SHAPES = {"x": (4,)}
 
@@ -109,3 +111,60 @@ def test_weights_too_small_for_normal_numbers_are_zero_in_the_file(tmp_path: Pat
     (matrix,) = [w for w in weights if w.ndim == 2]
     assert sorted(matrix.ravel().tolist()) == [0.0] * 11 + [0.5]
     assert net.weight.detach()[1, 1].item() != 0.0
+
+
+def made(*nodes: onnx.NodeProto, opset: int = 20, ir: int = 10, **domains: int) -> onnx.ModelProto:
+    """A model of some nodes from `x` to `y`."""
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 4]) for name in "xy")
+    sets = [helper.make_opsetid("", opset), *(helper.make_opsetid(d.replace("_", "."), v) for d, v in domains.items())]
+    return helper.make_model(helper.make_graph(list(nodes), "g", [x], [y]), opset_imports=sets, ir_version=ir)
+
+
+def sets(model: onnx.ModelProto) -> dict[str, int]:
+    return {given.domain: given.version for given in model.opset_import}
+
+
+def test_a_file_names_only_what_its_nodes_use_and_as_old_as_it_is(tmp_path: Path) -> None:
+    model = made(helper.make_node("Relu", ["x"], ["y"]), ai_onnx_ml=5, com_microsoft=1)
+    stamp(model)
+    assert (sets(model), model.ir_version) == ({"": 14}, 7)
+    onnx.save(model, tmp_path / "m.onnx")
+    onnx.checker.check_model(model)
+    x = np.array([[-1, 0, 1, 2]], np.float32)
+    assert run_onnx(tmp_path / "m.onnx", {"x": x}).tolist() == [[0, 0, 1, 2]]
+    assert oldest_runtime(tmp_path / "m.onnx") == RUNTIMES[0][0]
+
+
+def test_operators_of_other_sets_keep_them() -> None:
+    model = made(helper.make_node("Gelu", ["x"], ["y"], domain="com.microsoft"), com_microsoft=1, ai_onnx_ml=5)
+    stamp(model)
+    assert (sets(model), model.ir_version) == ({"com.microsoft": 1}, 10)
+
+
+def test_operators_inside_others_count() -> None:
+    x, y, inner = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 4]) for name in ("x", "y", "inner"))
+    branches = [
+        helper.make_graph([helper.make_node(kind, ["x"], ["inner"])], kind, [], [inner]) for kind in ("Gelu", "Relu")
+    ]
+    yes = helper.make_node("Constant", [], ["yes"], value=helper.make_tensor("v", TensorProto.BOOL, [], [True]))
+    node = helper.make_node("If", ["yes"], ["y"], then_branch=branches[0], else_branch=branches[1])
+    model = helper.make_model(
+        helper.make_graph([yes, node], "g", [x], [y]), opset_imports=[helper.make_opsetid("", 20)]
+    )
+    stamp(model)
+    assert sets(model) == {"": 20}
+
+
+@pytest.mark.parametrize(
+    ("opset", "ir", "release"),
+    [(9, 4, "1.16.0"), (19, 9, "1.16.0"), (20, 9, "1.17.0"), (19, 10, "1.18.0"), (99, 10, onnxruntime.__version__)],
+)
+def test_the_oldest_runtime_is_told_by_opset_and_format(opset: int, ir: int, release: str, tmp_path: Path) -> None:
+    onnx.save(made(helper.make_node("Relu", ["x"], ["y"]), opset=opset, ir=ir), tmp_path / "m.onnx")
+    assert oldest_runtime(tmp_path / "m.onnx") == release
+
+
+def test_an_exported_file_is_stamped(tmp_path: Path) -> None:
+    export_onnx(nn.Linear(4, 3), SHAPES, tmp_path / "m.onnx")
+    model = onnx.load(tmp_path / "m.onnx")
+    assert (sets(model), model.ir_version) == ({"": 13}, 7)

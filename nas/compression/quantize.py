@@ -20,6 +20,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from nas.devices import LENGTHS, ONNX_ERRORS
 from nas.errors import CompressionError
+from nas.export import all_nodes, stamp
 
 OPERATORS = ("Conv", "Gemm", "MatMul", "Add", "Mul", "Relu", "Clip", "Concat", "GlobalAveragePool", "AveragePool")
 """What is computed in 8 bits; recurrent units and normalisation stay in 32."""
@@ -71,6 +72,8 @@ class Quantize:
             model = onnx.load(quantized)
         if not any(node.op_type == "DequantizeLinear" for node in model.graph.node):
             raise CompressionError(f"{source.name}: has no operator that can be quantized.")
+        _keep_softmax(model.graph)
+        stamp(model)
         draft = to.with_name(to.name + ".part")
         draft.write_bytes(shorten_names(model).SerializeToString())
         draft.replace(to)
@@ -157,6 +160,31 @@ def _before_logarithms(graph: onnx.GraphProto) -> list[str]:
             names.append(feeds[name].name)
             left += feeds[name].input
     return names
+
+
+def _keep_softmax(graph: onnx.GraphProto) -> None:
+    """Let every softmax read what was computed, not its 8 bits.
+
+    A softmax between 8 bits is one operator to ONNX Runtime, which gives something else in 1.16 to 1.27 at least.
+    """
+    made = {name: node for node in graph.node for name in node.output}
+    for node in graph.node:
+        given = made.get(node.input[0]) if node.op_type == "Softmax" else None
+        if given is not None and given.op_type == "DequantizeLinear" and given.input[0] in made:
+            node.input[0] = made[given.input[0]].input[0]
+    for kind in ("DequantizeLinear", "QuantizeLinear"):
+        read = _read(graph)
+        unread = [node for node in graph.node if node.op_type == kind and not read.intersection(node.output)]
+        for node in unread:
+            graph.node.remove(node)
+    unused = [tensor for tensor in graph.initializer if tensor.name not in _read(graph)]
+    for tensor in unused:
+        graph.initializer.remove(tensor)
+
+
+def _read(graph: onnx.GraphProto) -> set[str]:
+    """The names of the tensors that something reads."""
+    return {value.name for value in graph.output} | {name for node in all_nodes(graph) for name in node.input}
 
 
 @contextmanager

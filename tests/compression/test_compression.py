@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +13,12 @@ import pytest
 import torch
 from torch import nn
 
-from nas.blocks import GRU, ConvNet, Gated, Input, LogMel, Network, Plain, Stage, Text, Waveform, count_params
+from nas.blocks import GRU, ConvNet, Gated, Input, LogMel, Network, Plain, Stage, Text, ViT, Waveform, count_params
 from nas.compression import Prune, Quantize
 from nas.devices import LENGTHS
 from nas.errors import CompressionError
 from nas.evaluate import input_shapes
-from nas.export import export_onnx, run_onnx, score_onnx
+from nas.export import export_onnx, oldest_runtime, run_onnx, score_onnx
 from nas.tasks import Split
 from nas.training import Training, train
 
@@ -64,6 +67,69 @@ def test_inputs_and_outputs_keep_their_names(trained: tuple[nn.Module, Split, Sp
     assert [o.name for o in graph.output] == ["logits"]
     onnx.checker.check_model(str(tmp_path / "q.onnx"))
     assert all(o != "a" for n in graph.node for o in n.output)
+
+
+def test_an_int8_file_names_only_what_it_uses(trained: tuple[nn.Module, Split, Split], tmp_path: Path) -> None:
+    net, learn, _ = trained
+    export_onnx(net, input_shapes(net), tmp_path / "m.onnx")
+    Quantize().apply(tmp_path / "m.onnx", {"a": learn.inputs["a"][:32]}, tmp_path / "q.onnx")
+    model = onnx.load(tmp_path / "q.onnx")
+    assert [given.domain for given in model.opset_import] == [""]
+    assert oldest_runtime(tmp_path / "q.onnx") == "1.16.0"
+
+
+@pytest.fixture(scope="module")
+def attentive(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, np.ndarray]]:
+    """A file with attention and its quantized twin, in a folder, and inputs."""
+    folder = tmp_path_factory.mktemp("attentive")
+    torch.manual_seed(0)
+    net = Network({"a": ViT()}).build(INPUTS, 4)
+    inputs = split(64, 2).inputs
+    export_onnx(net, input_shapes(net), folder / "m.onnx", inputs)
+    Quantize().apply(folder / "m.onnx", inputs, folder / "q.onnx")
+    return folder, dict(inputs)
+
+
+def test_a_softmax_reads_what_was_computed(attentive: tuple[Path, dict[str, np.ndarray]]) -> None:
+    folder, inputs = attentive
+    graph = onnx.load(folder / "q.onnx").graph
+    made = {name: node.op_type for node in graph.node for name in node.output}
+    given = [made[node.input[0]] for node in graph.node if node.op_type == "Softmax"]
+    assert given
+    assert "DequantizeLinear" not in given
+    read = {name for node in graph.node for name in node.input} | {"logits"}
+    assert {tensor.name for tensor in graph.initializer} <= read
+    assert all(read.intersection(node.output) for node in graph.node)
+    exact, small = (run_onnx(folder / name, inputs) for name in ("m.onnx", "q.onnx"))
+    assert abs(exact - small).max() < 0.1 * abs(exact).max()
+
+
+OLD = """
+import sys, json, numpy, onnxruntime
+folder, inputs = sys.argv[1], dict(numpy.load(sys.argv[1] + "/inputs.npz"))
+for name in ("m.onnx", "q.onnx"):
+    session = onnxruntime.InferenceSession(f"{folder}/{name}", providers=["CPUExecutionProvider"])
+    numpy.save(f"{folder}/{name}.npy", session.run(None, inputs)[0])
+print(onnxruntime.__version__)
+"""
+
+
+@pytest.mark.slow
+def test_the_oldest_runtime_computes_the_same(attentive: tuple[Path, dict[str, np.ndarray]], tmp_path: Path) -> None:
+    folder, inputs = attentive
+    np.savez(folder / "inputs.npz", a=inputs["a"].astype(np.float32))
+    for release in {oldest_runtime(folder / name) for name in ("m.onnx", "q.onnx")} | {"1.17.0"}:
+        packages = tmp_path / release
+        install = [sys.executable, "-m", "pip", "install", "-q", "--target", packages]
+        subprocess.run([*install, f"onnxruntime=={release}", "numpy<2"], check=True)
+        line = [sys.executable, "-c", OLD, folder]
+        done = subprocess.run(
+            line, env={**os.environ, "PYTHONPATH": str(packages)}, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == release
+        for name, bound in (("m.onnx", 1e-4), ("q.onnx", 0.1)):
+            now, then = run_onnx(folder / name, inputs), np.load(folder / f"{name}.npy")
+            assert abs(now - then).max() < bound * abs(now).max()
 
 
 def test_pruning_leaves_the_network_as_it_was(trained: tuple[nn.Module, Split, Split]) -> None:
