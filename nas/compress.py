@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import load_file, save_file
 
-from nas.blocks import count_macs, count_params
 from nas.blocks.network import MultimodalNet
 from nas.compression import Prune, Quantize
 from nas.errors import CompressionError, RunError
-from nas.evaluate import Measure, beside, build, input_shapes
+from nas.evaluate import Measure, beside, build, counts, input_shapes
 from nas.execution import cluster, run_jobs
 from nas.export import export_onnx, run_onnx, score_onnx
 from nas.holding import writing
@@ -29,6 +27,7 @@ from nas.refine import Refusal
 from nas.run import Context, open_run
 from nas.settle import settle
 from nas.training import train
+from nas.weights import WEIGHTS_FILE, load_weights, save_weights
 
 Pass = Prune | Quantize
 CHAINS: tuple[tuple[Pass, ...], ...] = ((Quantize(),), (Prune(0.3), Quantize()), (Prune(0.5), Quantize()))
@@ -134,27 +133,19 @@ def load_module(context: Context, model: Model) -> MultimodalNet:
     module = build(network, context.task, context.training.seed)
     prunes = [Prune(int(label.removeprefix("prune")) / 100) for label in model.passes if label.startswith("prune")]
     root = model.folder.with_name(f"{model.trial}-refined") if prunes else model.folder
-    _load_weights(module, root)
+    load_weights(module, root / WEIGHTS_FILE)
     for prune in prunes:
         module = prune.apply(module, input_shapes(module))
     if prunes:
-        _load_weights(module, model.folder)
+        load_weights(module, model.folder / WEIGHTS_FILE)
     return module.eval()
-
-
-def _load_weights(module: MultimodalNet, folder: Path) -> None:
-    file = folder / "weights.safetensors"
-    try:
-        module.load_state_dict(load_file(file))
-    except (OSError, RuntimeError) as error:
-        raise RunError(f"{file}: cannot be loaded: {error}") from None
 
 
 def _fine_tune(module: MultimodalNet, context: Context, folder: Path) -> dict[str, Any]:
     full = context.training
     training = replace(full, epochs=max(2, full.epochs), lr=full.lr / 2)
     train(module, context.task.train, context.task.valid, training)
-    save_file({n: t.contiguous() for n, t in module.state_dict().items()}, folder / "weights.safetensors")
+    save_weights(module, folder / WEIGHTS_FILE)
     samples = {name: context.task.valid.inputs[name][:64] for name in module.modalities}
     parity = export_onnx(module, input_shapes(module), folder / "model.onnx", samples, module.free)
     return {"parity_max_rel": parity.max_rel, "fine_tune_epochs": training.epochs}
@@ -164,8 +155,8 @@ def _quantize(step: Quantize, source: Path, context: Context, folder: Path) -> d
     split = context.task.train
     chosen = np.random.default_rng(context.training.seed).permutation(len(split))[:CALIBRATION_SAMPLES]
     step.apply(source, {name: values[chosen] for name, values in split.inputs.items()}, folder / "model.onnx")
-    weights = source.with_name("weights.safetensors")
-    (folder / "weights.safetensors").write_bytes(weights.read_bytes())
+    weights = source.with_name(WEIGHTS_FILE)
+    (folder / WEIGHTS_FILE).write_bytes(weights.read_bytes())
     valid = context.task.valid.inputs
     same = run_onnx(source, valid).argmax(1) == run_onnx(folder / "model.onnx", valid).argmax(1)
     return {"agreement": float(same.mean())}
@@ -177,12 +168,11 @@ def _scored(module: MultimodalNet, context: Context, folder: Path) -> dict[str, 
         "accuracy": score_onnx(file, task.valid.inputs, task.valid.targets),
         "test_accuracy": score_onnx(file, task.test.inputs, task.test.targets),
         "size_bytes": file.stat().st_size,
-        "params": count_params(module),
-        "macs": count_macs(module, input_shapes(module)),
+        **counts(module),
     }
 
 
 def _is_done(ledger: Ledger, parent: Model, chain: tuple[Pass, ...]) -> bool:
     name = "-".join((parent.name, *(step.label for step in chain)))
-    file, source = (folder / "weights.safetensors" for folder in (ledger.folder / "models" / name, parent.folder))
+    file, source = (folder / WEIGHTS_FILE for folder in (ledger.folder / "models" / name, parent.folder))
     return file.exists() and file.stat().st_mtime >= source.stat().st_mtime

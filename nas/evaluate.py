@@ -14,20 +14,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import save_file
 
 from nas.blocks import Network, count_macs, count_params
 from nas.blocks.network import MultimodalNet
 from nas.border import within_border
 from nas.choices import Label
 from nas.devices import Latency
-from nas.errors import TrainingError
+from nas.errors import BUILD_ERRORS, TrainingError
 from nas.export import export_onnx, score_onnx
 from nas.ledger import replace_folder, write_json
 from nas.objective import Limit
 from nas.space import Space
 from nas.tasks import Task
 from nas.training import Epoch, Training, train
+from nas.weights import WEIGHTS_FILE, save_weights
 
 ERROR_FILE = "error.txt"
 """In a trial's folder: the traceback of what it failed of, and what it printed."""
@@ -107,7 +107,8 @@ def evaluate(
         decisions: Where it came from; kept beside its files.
         task: What is learnt.
         training: How long and how.
-        limits: Bounds; those that can be known without training are checked before it.
+        limits: Bounds; those that can be known without training are checked before it. What cannot be counted breaks
+            every limit on it.
         measure: Measures latency.
         folder: Where the files go; appears whole or not at all.
         metrics: Filled as they become known, so that a failure keeps what was measured before it.
@@ -125,8 +126,8 @@ def evaluate(
     draft.mkdir(parents=True, exist_ok=True)
     write_json(draft / "architecture.json", dict(decisions))
     module = build(network, task, training.seed)
-    metrics |= {"params": count_params(module), "macs": count_macs(module, input_shapes(module))}
-    if outcome := _refused(limits, metrics):
+    metrics |= counts(module)
+    if outcome := _refused(limits, metrics) or _refused(_on_counts(limits), metrics, missing=True):
         return outcome
     file = draft / "model.onnx"
     metrics |= timed(
@@ -165,6 +166,19 @@ def build(network: Any, task: Task, seed: int) -> MultimodalNet:
     return network.build(task.inputs, len(task.labels))
 
 
+def counts(module: MultimodalNet) -> dict[str, int]:
+    """The parameters of a module, and its MACs unless they cannot be counted.
+
+    Counting calls the module without values or on zeros, which one of the user's own may not stand; a call that cannot
+    be exported either says so there.
+    """
+    found = {"params": count_params(module)}
+    try:
+        return {**found, "macs": count_macs(module, input_shapes(module))}
+    except BUILD_ERRORS:
+        return found
+
+
 def input_shapes(module: MultimodalNet) -> Mapping[str, tuple[int, ...]]:
     """The shape of each input without the batch axis, in the module's order."""
     return dict(zip(module.modalities, module.input_shapes, strict=True))
@@ -183,7 +197,7 @@ def train_and_score(module: MultimodalNet, task: Task, training: Training, folde
     history: list[Epoch] = []
     metrics |= timed("train_s", lambda: history.extend(train(module, task.train, task.valid, training)) or {})
     _write_history(folder / "history.csv", history)
-    save_file({n: t.contiguous() for n, t in module.state_dict().items()}, folder / "weights.safetensors")
+    save_weights(module, folder / WEIGHTS_FILE)
     file = folder / "model.onnx"
     samples = {name: task.valid.inputs[name][:64] for name in module.modalities}
     metrics["parity_max_rel"] = export_onnx(module, input_shapes(module), file, samples, module.free).max_rel
@@ -246,6 +260,11 @@ def _certain(limits: tuple[Limit, ...], metrics: Mapping[str, Any]) -> tuple[Lim
     """The limits that can be held against metrics: a noisy latency is measured again before one is."""
     noisy = metrics.get("latency_quality") == "noisy"
     return tuple(limit for limit in limits if not (noisy and limit.metric == "latency_ms"))
+
+
+def _on_counts(limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
+    """The limits on what is counted: what cannot be counted before training cannot be after it, and meets none."""
+    return tuple(limit for limit in limits if limit.metric in ("params", "macs"))
 
 
 def _refused(limits: tuple[Limit, ...], metrics: Mapping[str, Any], missing: bool = False) -> Outcome | None:

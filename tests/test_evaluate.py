@@ -7,14 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor, nn
 
+from nas import module
 from nas.blocks import Dense, Network
 from nas.devices import Latency, Target, measure_local
-from nas.evaluate import Measure, Outcome, evaluate
+from nas.evaluate import Measure, Outcome, build, evaluate
+from nas.export import compare
 from nas.objective import parse_limit
 from nas.tasks import Task
 from nas.tasks.task import Modality, Split
 from nas.training import Training
+from nas.weights import WEIGHTS_FILE, load_weights
 
 
 def split(n: int) -> Split:
@@ -102,3 +107,53 @@ def test_the_trained_file_is_the_one_that_is_measured(tmp_path: Path) -> None:
     outcome = evaluate(Network({"table": Dense(8)}), {}, TASK, Training(epochs=1), (), measure, folder, {})
     assert seen == [(folder / "model.onnx").read_bytes()]
     assert outcome.metrics["latency_ms"] > 0
+
+
+class Shy(nn.Module):
+    """A user's encoder that stands neither shapes without values nor a single zero; with or without a tie in it."""
+
+    def __init__(self, shape: tuple[int, ...], shy: bool = True) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(shape[0], shape[0]), nn.Linear(shape[0], shape[0])
+        self.second.weight = self.first.weight
+        self.shy = shy
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.shy and len(x) == 1 and not torch.onnx.is_in_onnx_export() and not x.any():
+            raise ValueError("nothing to see")
+        return self.second(self.first(x).relu())
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Callable[..., Outcome]:
+    def evaluated(shy: bool, *limits: str) -> Outcome:
+        network = Network({"table": module(Shy, shy=shy)})
+        bounds = tuple(parse_limit(text) for text in limits)
+        measure = meter(iter([latency(1.0)] * 2), [])
+        return evaluate(network, {}, TASK, Training(epochs=1), bounds, measure, tmp_path / "0", {})
+
+    return evaluated
+
+
+def test_tied_weights_are_trained_and_shared_on_disk(own: Callable[..., Outcome], tmp_path: Path) -> None:
+    outcome = own(False)
+    assert outcome.state == "complete"
+    assert outcome.metrics["macs"] == 2 * 6 * 6 + 2 * 6
+    again = build(Network({"table": module(Shy, shy=False)}), TASK, 1)
+    load_weights(again, tmp_path / "0" / WEIGHTS_FILE)
+    found = compare(again.eval(), tmp_path / "0" / "model.onnx", TASK.valid.inputs)
+    assert found.max_rel < 1e-5
+
+
+def test_what_cannot_be_counted_is_unknown_and_trained(own: Callable[..., Outcome]) -> None:
+    outcome = own(True)
+    assert outcome.state == "complete"
+    assert "macs" not in outcome.metrics
+    assert outcome.metrics["params"] == 6 * 6 + 2 * 6 + 6 * 2 + 2
+
+
+def test_what_cannot_be_counted_meets_no_limit_on_it_and_is_not_trained(own: Callable[..., Outcome]) -> None:
+    outcome = own(True, "macs<=1e9")
+    assert (outcome.state, outcome.reason) == ("infeasible", "breaks macs<=1000000000 (unknown)")
+    assert "accuracy" not in outcome.metrics
+    assert own(True, "params<=1000").state == "complete"

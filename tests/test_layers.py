@@ -11,7 +11,7 @@ NAS = Path(__file__).resolve().parent.parent / "nas"
 ORDER = [
     "errors", "choices", "description", "encoding", "codes", "extremes", "space", "space_file", "objective", "pareto",
     "storage", "holding", "ledger", "driving", "border", "front", "samplers", "predict", "blocks", "tasks", "training",
-    "devices", "export", "evaluate", "cheap", "proposals", "local_ray", "execution", "run", "search",
+    "devices", "weights", "export", "evaluate", "cheap", "proposals", "local_ray", "execution", "run", "search",
     "simulation", "settle", "refine", "compression", "compress", "bundle", "report", "progress",
     "doctor", "cli",
 ]  # fmt: skip

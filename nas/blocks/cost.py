@@ -50,10 +50,14 @@ def operations(module: nn.Module, call: Callable[..., T], given: Sequence[Tensor
         module: Whatever weights the call uses; it is left as it was.
         call: What is called.
         given: Its arguments, on the meta device.
+
+    Raises:
+        Exception: Whatever the call raises on zeros.
     """
     calling = _Calling(module, call)
     state = {name: t.to("meta") for name, t in chain(calling.named_parameters(), calling.named_buffers())}
-    with evaluating(module), torch.no_grad(), ShapesOnly():
+    with untouched(module), torch.no_grad(), ShapesOnly():
+        module.eval()
         try:
             with torch.device("meta"), Products() as products:
                 return_value = functional_call(calling, state, tuple(given))
@@ -126,6 +130,24 @@ def evaluating(module: nn.Module) -> Generator[None]:
     finally:
         for part, training in modes:
             part.training = training
+
+
+@contextmanager
+def untouched(module: nn.Module) -> Generator[None]:
+    """Keep a module as it is: afterwards all its parts have the attributes that they had.
+
+    A call may leave tensors in them that are of use to it alone: what it caches, and where a part is registered twice
+    what `functional_call` put in the place of its weights.
+    """
+    attributes = [(part.__dict__, dict(part.__dict__)) for part in module.modules()]
+    inside = [v for _, before in attributes for v in before.values() if isinstance(v, dict | list | set)]
+    held: list[tuple[Any, Any]] = [*attributes, *((container, container.copy()) for container in inside)]
+    try:
+        yield
+    finally:
+        for container, before in held:
+            container.clear()
+            (container.extend if isinstance(container, list) else container.update)(before)
 
 
 class Products(TorchDispatchMode):
@@ -220,7 +242,8 @@ def _recurrent(
 
 def _run_on_meta(module: nn.Module, shapes: Iterable[tuple[int, ...]]) -> None:
     state = {name: tensor.to("meta") for name, tensor in chain(module.named_parameters(), module.named_buffers())}
-    with evaluating(module), torch.no_grad(), torch.device("meta"), ShapesOnly():
+    with untouched(module), torch.no_grad(), torch.device("meta"), ShapesOnly():
+        module.eval()
         functional_call(module, state, tuple(torch.empty(1, *shape) for shape in shapes))
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from nas import Space, choose, load_space, module, repeat
 from nas.blocks import MLP, Concat, ConvNet, Dense, Input, Network, Plain, Stage, count_macs, count_params
-from nas.blocks.cost import Products
+from nas.blocks.cost import COSTS, Products
 from nas.blocks.counting import Counter
 from nas.errors import BlockError
 from nas.evaluate import input_shapes
@@ -70,6 +70,44 @@ def test_a_module_that_was_counted_is_as_it_was(fails: bool) -> None:
     assert net.weight is weight
     assert not weight.is_meta
     assert net.training
+
+
+class Twice(nn.Module):
+    """A layer that is registered twice, one tied to it, and a tensor that the first call leaves behind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(4, 4)
+        self.again = self.first
+        self.tied = nn.Linear(4, 4, bias=False)
+        self.tied.weight = self.first.weight
+        self.register_buffer("scale", torch.ones(4))
+        self.cached: Tensor | None = None
+        self.kept: dict[int, Tensor] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.cached is None:
+            self.cached = torch.ones(4, device=x.device)
+        self.kept.setdefault(len(x), x)
+        return self.tied(self.again(self.first(x))) * self.cached * self.scale
+
+
+@pytest.mark.parametrize("count", COSTS.values(), ids=[*COSTS])
+def test_counting_never_touches_a_module(count: Any) -> None:
+    net, x = Twice(), torch.rand(2, 4)
+    removed = net.first.register_forward_hook(lambda *_: None)
+    expected = Twice()
+    expected.load_state_dict(net.state_dict())
+    assert count(net, {"x": (4,)}) > 0
+    assert not any(t.is_meta for t in (*net.parameters(), *net.buffers()))
+    assert net.again is net.first
+    assert net.tied.weight is net.first.weight
+    assert net.cached is None
+    assert net.kept == {}
+    assert net.training
+    assert torch.equal(net(x), expected(x))
+    removed.remove()
+    assert not net.first._forward_hooks
 
 
 def test_no_weight_is_drawn_and_no_generator_touched(monkeypatch: pytest.MonkeyPatch) -> None:
