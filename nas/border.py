@@ -34,12 +34,23 @@ class Failure:
     """What went wrong with a candidate.
 
     Attributes:
-        reason: One line or a few: the error, and where in the user's own code it came from.
-        details: The traceback, and the last of what was printed.
+        error: What was raised.
+        printed: The last of what was printed.
     """
 
-    reason: str
-    details: str
+    error: BaseException
+    printed: str
+
+    @property
+    def reason(self) -> str:
+        """One line or a few: the error, and where in the user's own code it came from."""
+        return reason_of(self.error)
+
+    @property
+    def details(self) -> str:
+        """The traceback, and what was printed."""
+        told = "".join(traceback.format_exception(self.error))
+        return f"{told}\nprinted:\n{self.printed}" if self.printed else told
 
 
 def within_border(work: Callable[[], T], folder: Path) -> T | Failure:
@@ -61,8 +72,24 @@ def within_border(work: Callable[[], T], folder: Path) -> T | Failure:
             raise
         if is_disk_full(error, folder):
             raise disk_full(folder) from error
-        told = "".join(traceback.format_exception(error))
-        return Failure(reason_of(error), f"{told}\nprinted:\n{printed.text()}" if printed.text() else told)
+        return Failure(error, printed.text())
+
+
+def at_border(step: Callable[[], T], refused: Callable[[str], T], folder: Path) -> T:
+    """Take a step with one model and turn whatever goes wrong with it into a reason: the border of all other stages.
+
+    Args:
+        step: What is done.
+        refused: Makes of a reason what the step would give; an error of ours needs no name.
+        folder: Where the step writes.
+
+    Raises:
+        RunError: If the disk is full.
+    """
+    result = within_border(step, folder)
+    if not isinstance(result, Failure):
+        return result
+    return refused(cleaned(result.error.message) if isinstance(result.error, NasError) else result.reason)
 
 
 def reason_of(error: BaseException) -> str:

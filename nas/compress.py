@@ -6,9 +6,10 @@ and fine-tuning use training data, selection validation data; the test split is 
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from nas.blocks.network import MultimodalNet
-from nas.compression import Prune, Quantize
+from nas.border import at_border
+from nas.compression import Prune, Quantize, prune_from
 from nas.errors import CompressionError, RunError
-from nas.evaluate import Measure, beside, build, counts, input_shapes
+from nas.evaluate import WORKER_DIED, Measure, beside, build, counts, input_shapes
 from nas.execution import cluster, run_jobs
 from nas.export import export_onnx, run_onnx, score_onnx
 from nas.holding import writing
@@ -38,10 +40,11 @@ CALIBRATION_SAMPLES = 256
 
 @dataclass(frozen=True)
 class CompressJob:
-    """One model and the passes to apply to it, one after the other."""
+    """One model, chains of passes that begin with the same one, and the siblings that are there, by name."""
 
     parent: Model
-    chain: tuple[Pass, ...]
+    chains: tuple[tuple[Pass, ...], ...]
+    siblings: Mapping[str, Model]
 
 
 def compress(
@@ -56,71 +59,73 @@ def compress(
 ) -> Ledger:
     """Make compressed siblings of every refined model of a run.
 
-    A sibling that is already there is not made again, unless its parent was refined anew.
+    A sibling that is already there is not made again, unless what it was made of is another since. What goes wrong
+    with one sibling is its refusal; the others are made.
 
     Args:
         run: The run folder.
-        chains: Passes to apply, each chain to every model.
+        chains: Passes to apply, each chain to every model; what several chains begin with is made once.
         data: Where the run's data are now, if not where they were.
-        workers: Models at a time; default one for each core.
+        workers: Jobs at a time, each one model and one first pass; default one for each core.
         address: Of a running Ray cluster.
         storage: URL of the database that holds the study, if one does.
         on_model: Called with each sibling, and with each refusal.
 
     Raises:
-        RunError: If there is no run, or nothing was refined.
+        CompressionError: If a chain cannot be applied to any model.
+        RunError: If there is no run, nothing was refined, or the disk is full.
     """
     folder = Path(run)
+    check_chains(chains)
     with writing(folder):
         ledger, context = open_run(folder, data, storage)
         settle(ledger, trials=False)
         parents = [model for model in ledger.models() if model.stage == "refined"]
         if not parents:
             raise RunError(f"{folder}: has no refined model to compress.", f"Refine first: nas refine {folder}.")
-        jobs = [CompressJob(p, tuple(c)) for p in parents for c in chains if not _is_done(ledger, p, tuple(c))]
+        siblings = {model.name: model for model in ledger.models()}
+        jobs = [job for parent in parents for job in _jobs(parent, chains, siblings)]
         if jobs:
             with cluster(context.target, workers, address) as running:
-                for _, siblings in run_jobs(running, jobs, compress_job, context):
-                    for sibling in siblings:
+                for position, made in run_jobs(running, jobs, compress_job, context):
+                    for sibling in [Refusal(jobs[position].parent.name, WORKER_DIED.reason)] if made is None else made:
                         on_model(sibling)
     return ledger
 
 
+def check_chains(chains: Sequence[tuple[Pass, ...]]) -> None:
+    """Refuse chains that no model can go through.
+
+    Raises:
+        CompressionError: If a chain is empty, or goes on after quantization.
+    """
+    for chain in chains:
+        labels = ", ".join(step.label for step in chain)
+        if not chain:
+            raise CompressionError("compress: a chain is empty; expected at least one pass.")
+        if any(isinstance(step, Quantize) for step in chain[:-1]):
+            raise CompressionError(
+                f"compress: chain ({labels}) goes on after quantization, which works on the file and not on the "
+                "network; expected a prune to come before quantization, and quantization last.",
+                "For example (Prune(0.5), Quantize()).",
+            )
+
+
 def compress_job(context: Context, job: CompressJob, measure: Measure) -> list[Model | Refusal]:
-    """Apply a chain of passes in a worker; a pass that is refused ends the chain."""
-    module, parent = load_module(context, job.parent), job.parent
-    siblings: list[Model | Refusal] = []
-    source = parent.folder / "model.onnx"
-    labels: tuple[str, ...] = ()
-    for step in job.chain:
-        labels = (*labels, step.label)
-        name = "-".join((parent.name, *labels))
-        draft = parent.folder.with_name(name + ".part")
-        draft.mkdir(parents=True, exist_ok=True)
-        begun = time.perf_counter()
-        try:
-            if isinstance(step, Prune):
-                module = step.apply(module, input_shapes(module))
-                proof = _fine_tune(module, context, draft)
-            else:
-                proof = _quantize(step, source, context, draft)
-        except CompressionError as error:
-            shutil.rmtree(draft)
-            siblings.append(Refusal(name, error.message))
-            break
-        metrics = {
-            **_scored(module, context, draft),
-            **beside(draft / "model.onnx", source, parent.folder / "model.onnx", measure),
-            **proof,
-            "compress_s": time.perf_counter() - begun,
-        }
-        folder = parent.folder.with_name(name)
-        model = Model(name, parent.trial, "compressed", labels, parent.name, parent.decisions, metrics, folder)
-        write_model(draft, model)
-        replace_folder(draft, folder)
-        source = folder / "model.onnx"
-        siblings.append(model)
-    return siblings
+    """Apply chains of passes in a worker; a pass that is refused ends the chains that begin with it."""
+    made: dict[tuple[Pass, ...], Model] = {(): job.parent}
+    told: list[Model | Refusal] = []
+    for chain in _prefixes(job.chains):
+        source = made.get(chain[:-1])
+        if source is None:
+            continue
+        sibling = _there(job, chain, source)
+        if sibling is None:
+            sibling = _sibling(context, job.parent, chain, source, measure)
+            told.append(sibling)
+        if isinstance(sibling, Model):
+            made[chain] = sibling
+    return told
 
 
 def load_module(context: Context, model: Model) -> MultimodalNet:
@@ -128,10 +133,11 @@ def load_module(context: Context, model: Model) -> MultimodalNet:
 
     Raises:
         RunError: If its files are missing or do not fit.
+        CompressionError: If a pass of it is unknown.
     """
     network = context.space().architecture(model.decisions).network
     module = build(network, context.task, context.training.seed)
-    prunes = [Prune(int(label.removeprefix("prune")) / 100) for label in model.passes if label.startswith("prune")]
+    prunes = [prune for label in model.passes if (prune := prune_from(label)) is not None]
     root = model.folder.with_name(f"{model.trial}-refined") if prunes else model.folder
     load_weights(module, root / WEIGHTS_FILE)
     for prune in prunes:
@@ -139,6 +145,44 @@ def load_module(context: Context, model: Model) -> MultimodalNet:
     if prunes:
         load_weights(module, model.folder / WEIGHTS_FILE)
     return module.eval()
+
+
+def _sibling(
+    context: Context, parent: Model, chain: tuple[Pass, ...], source: Model, measure: Measure
+) -> Model | Refusal:
+    """Apply the last pass of a chain to what those before it made; what goes wrong is the sibling's refusal."""
+    folder = _folder(parent, chain)
+    draft = folder.with_name(folder.name + ".part")
+    shutil.rmtree(draft, ignore_errors=True)
+
+    def make() -> Model | Refusal:
+        draft.mkdir(parents=True)
+        begun = time.perf_counter()
+        metrics = {
+            **_applied(chain[-1], source, context, draft),
+            **_scored(context, draft),
+            **beside(draft / "model.onnx", source.folder / "model.onnx", parent.folder / "model.onnx", measure),
+            "compress_s": time.perf_counter() - begun,
+            "made_of": _digest(source),
+        }
+        labels = tuple(step.label for step in chain)
+        model = Model(folder.name, parent.trial, "compressed", labels, parent.name, parent.decisions, metrics, folder)
+        replace_folder(draft, folder)
+        return write_model(folder, model)
+
+    made = at_border(make, lambda reason: Refusal(folder.name, reason), draft)
+    shutil.rmtree(draft, ignore_errors=True)
+    return made
+
+
+def _applied(step: Pass, source: Model, context: Context, folder: Path) -> dict[str, Any]:
+    """Write the file and the weights that a pass makes, and tell what was proved and counted of them."""
+    if isinstance(step, Quantize):
+        unchanged = {name: source.metrics[name] for name in ("params", "macs") if name in source.metrics}
+        return {**unchanged, **_quantize(step, source.folder / "model.onnx", context, folder)}
+    module = load_module(context, source)
+    module = step.apply(module, input_shapes(module))
+    return {**_fine_tune(module, context, folder), **counts(module)}
 
 
 def _fine_tune(module: MultimodalNet, context: Context, folder: Path) -> dict[str, Any]:
@@ -162,17 +206,56 @@ def _quantize(step: Quantize, source: Path, context: Context, folder: Path) -> d
     return {"agreement": float(same.mean())}
 
 
-def _scored(module: MultimodalNet, context: Context, folder: Path) -> dict[str, Any]:
+def _scored(context: Context, folder: Path) -> dict[str, Any]:
     file, task = folder / "model.onnx", context.task
     return {
         "accuracy": score_onnx(file, task.valid.inputs, task.valid.targets),
         "test_accuracy": score_onnx(file, task.test.inputs, task.test.targets),
         "size_bytes": file.stat().st_size,
-        **counts(module),
     }
 
 
-def _is_done(ledger: Ledger, parent: Model, chain: tuple[Pass, ...]) -> bool:
-    name = "-".join((parent.name, *(step.label for step in chain)))
-    file, source = (folder / WEIGHTS_FILE for folder in (ledger.folder / "models" / name, parent.folder))
-    return file.exists() and file.stat().st_mtime >= source.stat().st_mtime
+def _jobs(parent: Model, chains: Sequence[tuple[Pass, ...]], siblings: Mapping[str, Model]) -> list[CompressJob]:
+    """The work left on a model: a job for each first pass, so that no two of them make the same sibling."""
+    firsts = dict.fromkeys(chain[0] for chain in chains)
+    jobs = [CompressJob(parent, tuple(tuple(c) for c in chains if c[0] == first), siblings) for first in firsts]
+    return [job for job in jobs if not _is_done(job)]
+
+
+def _prefixes(chains: Sequence[tuple[Pass, ...]]) -> list[tuple[Pass, ...]]:
+    """Every beginning of chains once, the shorter ones of each chain first."""
+    return list(dict.fromkeys(chain[:length] for chain in chains for length in range(1, len(chain) + 1)))
+
+
+def _is_done(job: CompressJob) -> bool:
+    """Whether every sibling is there, made of what the one before it is now."""
+    made: dict[tuple[Pass, ...], Model | None] = {(): job.parent}
+    for chain in _prefixes(job.chains):
+        source = made[chain[:-1]]
+        made[chain] = _there(job, chain, source) if source is not None else None
+    return None not in made.values()
+
+
+def _there(job: CompressJob, chain: tuple[Pass, ...], source: Model) -> Model | None:
+    """A chain's sibling as it was made of a model; None where there is none, or it was made of another.
+
+    Siblings of older runs do not tell what they were made of: their weights must not be older.
+    """
+    model = job.siblings.get(_folder(job.parent, chain).name)
+    if model is None:
+        return None
+    files = [place.folder / WEIGHTS_FILE for place in (model, source)]
+    if not all(file.exists() for file in files):
+        return None
+    if "made_of" in model.metrics:
+        return model if model.metrics["made_of"] == _digest(source) else None
+    return model if files[0].stat().st_mtime >= files[1].stat().st_mtime else None
+
+
+def _folder(parent: Model, chain: tuple[Pass, ...]) -> Path:
+    return parent.folder.with_name("-".join((parent.name, *(step.label for step in chain))))
+
+
+def _digest(model: Model) -> str:
+    """What a model's weights are known by: 16 hexadecimal digits."""
+    return hashlib.sha256((model.folder / WEIGHTS_FILE).read_bytes()).hexdigest()[:16]

@@ -53,6 +53,10 @@ class Outcome:
     violations: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
+WORKER_DIED = Outcome("failed", reason="its worker died twice while it ran (killed, or out of memory)")
+"""What became of a candidate that took its process with it."""
+
+
 def attempt(
     space: Space,
     decisions: Mapping[str, Label],

@@ -164,7 +164,7 @@ class Ledger:
     """
 
     def __init__(self, folder: Path, record: RunRecord, study: optuna.Study) -> None:
-        self.folder = folder
+        self.folder = folder.absolute()
         self.record = record
         self.study = study
 
@@ -288,6 +288,7 @@ def create_ledger(
     """
     if (folder / RECORD_FILE).exists():
         raise RunError(f"{folder}: holds a run already.", "Open it, or name another folder.")
+    folder = folder.absolute()  # the journal's lock names its place
     folder.mkdir(parents=True, exist_ok=True)
     (folder / JOURNAL).unlink(missing_ok=True)  # of a run that was killed before it began
     (folder / SPACE_FILE).write_text(space_source, encoding="utf-8")
@@ -328,6 +329,7 @@ def open_ledger(folder: Path, sampler: optuna.samplers.BaseSampler | None = None
         RunError: If there is no run, its record or study is damaged, they belong to different runs, or its study lies
             in a database that was not named.
     """
+    folder = folder.absolute()  # the journal's lock names its place
     record = read_record(folder)
     if record.storage != "journal" and not storage_url:
         raise RunError(

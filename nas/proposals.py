@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from nas.choices import Label
 from nas.devices import doubted
 from nas.errors import SamplerError, SpaceError
-from nas.evaluate import Outcome
+from nas.evaluate import WORKER_DIED, Outcome
 from nas.front import front_of
 from nas.ledger import Ledger, Trial
 from nas.samplers import unseen
@@ -102,7 +102,7 @@ class Proposals:
     def finish(self, number: int, result: Outcome | None) -> None:
         """Tell a job's outcome, also to those that proposed the same meanwhile."""
         key = next(key for key, job in self._flying.items() if job.number == number)
-        outcome = result or Outcome("failed", reason="its worker died twice while it ran (killed, or out of memory)")
+        outcome = result or WORKER_DIED
         if outcome.state == "complete":
             self.ledger.complete(number, outcome.metrics)
         elif outcome.state == "infeasible":

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from nas.border import at_border
 from nas.choices import Label
 from nas.errors import RunError
-from nas.evaluate import Measure, Outcome, attempt
+from nas.evaluate import WORKER_DIED, Measure, Outcome, attempt
 from nas.execution import cluster, run_jobs
 from nas.export import score_onnx
 from nas.front import front_of
 from nas.holding import writing
-from nas.ledger import Ledger, Model, Trial, replace_folder, write_model
+from nas.ledger import Ledger, Model, Trial, replace_folder, write_json, write_model
 from nas.run import Context, open_run
 from nas.settle import settle
+
+FAILED_FILE = "failed.json"
+"""What stands in the place of a model of which every training failed: why, by seed, and of how many epochs."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,8 @@ def refine(
 ) -> Ledger:
     """Train each member of the search's front from scratch with several seeds, and keep the best one by validation.
 
-    A member whose refined model is already there, with as many seeds and epochs, is not trained again.
+    A member that was trained with as many seeds and epochs is not trained again, also where trainings failed: what
+    fails once fails with the same seed again.
 
     Args:
         run: The run folder.
@@ -76,17 +81,21 @@ def refine(
         ledger, context = open_run(folder, data, storage)
         settle(ledger)
         context = replace(context, training=replace(context.training, epochs=epochs or 4 * context.training.epochs))
-        wanted = [trial for trial in _members(ledger, members) if not _is_done(ledger, trial, seeds, context)]
+        wanted: list[Trial] = []
+        for trial in _members(ledger, members):
+            if refusal := _failed_before(ledger, trial, seeds, context):
+                on_model(refusal)
+            elif not _is_done(ledger, trial, seeds, context):
+                wanted.append(trial)
         jobs = [RefineJob(t.number, t.decisions, context.training.seed + s) for t in wanted for s in range(seeds)]
         outcomes: dict[int, list[tuple[RefineJob, Outcome]]] = {trial.number: [] for trial in wanted}
         if jobs:
             with cluster(context.target, workers, address) as running:
                 for position, outcome in run_jobs(running, jobs, refine_job, context):
                     job = jobs[position]
-                    outcomes[job.trial].append((job, outcome))
+                    outcomes[job.trial].append((job, outcome or WORKER_DIED))
                     if len(outcomes[job.trial]) == seeds:
-                        on_model(_keep_best(ledger, context, outcomes[job.trial]))
-        shutil.rmtree(folder / "refining", ignore_errors=True)
+                        on_model(_kept(ledger, context, outcomes[job.trial]))
     return ledger
 
 
@@ -97,9 +106,13 @@ def refine_job(context: Context, job: RefineJob, measure: Measure) -> Outcome:
     outcome = attempt(context.space(), job.decisions, context.task, training, (), measure, draft)
     if outcome.state != "complete":
         return outcome
-    test = context.task.test
-    score = {"test_accuracy": score_onnx(draft / "model.onnx", test.inputs, test.targets)}
-    return replace(outcome, metrics={**outcome.metrics, **score})
+
+    def score() -> Outcome:
+        test = context.task.test
+        accuracy = score_onnx(draft / "model.onnx", test.inputs, test.targets)
+        return replace(outcome, metrics={**outcome.metrics, "test_accuracy": accuracy})
+
+    return at_border(score, lambda reason: Outcome("failed", outcome.metrics, reason), draft)
 
 
 def _members(ledger: Ledger, count: int | None) -> list[Trial]:
@@ -114,10 +127,34 @@ def _is_done(ledger: Ledger, trial: Trial, seeds: int, context: Context) -> bool
     return any(
         model.trial == trial.number
         and model.stage == "refined"
-        and len(model.metrics["seeds"]) >= seeds
+        and len(model.metrics["seeds"]) + len(model.metrics.get("failed_seeds", ())) >= seeds
         and model.metrics["epochs"] >= context.training.epochs
         for model in ledger.models()
     )
+
+
+def _failed_before(ledger: Ledger, trial: Trial, seeds: int, context: Context) -> Refusal | None:
+    """That every training of a member failed, with as many seeds and epochs; None otherwise."""
+    name = _name(trial.number)
+    try:
+        record = json.loads((ledger.folder / "models" / name / FAILED_FILE).read_text(encoding="utf-8"))
+        reasons, epochs = list(record["failed_seeds"].values()), int(record["epochs"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+    if len(reasons) < seeds or epochs < context.training.epochs:
+        return None
+    again = f"to try again give more than {len(reasons)} seeds or {epochs} epochs"
+    return Refusal(name, f"every training failed before ({again}); the last one: {reasons[-1]}")
+
+
+def _name(trial: int) -> str:
+    return f"{trial}-refined"
+
+
+def _kept(ledger: Ledger, context: Context, outcomes: list[tuple[RefineJob, Outcome]]) -> Model | Refusal:
+    """The model that is kept of a member's trainings; what goes wrong with it is its refusal."""
+    name = _name(outcomes[0][0].trial)
+    return at_border(lambda: _keep_best(ledger, context, outcomes), lambda reason: Refusal(name, reason), ledger.folder)
 
 
 def _keep_best(ledger: Ledger, context: Context, outcomes: list[tuple[RefineJob, Outcome]]) -> Model | Refusal:
@@ -125,8 +162,12 @@ def _keep_best(ledger: Ledger, context: Context, outcomes: list[tuple[RefineJob,
         ((job, outcome) for job, outcome in outcomes if outcome.state == "complete"), key=lambda pair: pair[0].seed
     )
     trial = outcomes[0][0].trial
-    name = f"{trial}-refined"
+    name = _name(trial)
+    failed = {job.seed: o.reason for job, o in outcomes if o.state != "complete"}
     if not complete:
+        place = ledger.folder / "models" / name
+        place.mkdir(parents=True, exist_ok=True)
+        write_json(place / FAILED_FILE, {"failed_seeds": failed, "epochs": context.training.epochs})
         return Refusal(name, f"every training failed; the last one: {outcomes[-1][1].reason}")
     best, outcome = max(complete, key=lambda pair: pair[1].metrics["accuracy"])
     folder = ledger.folder / "models" / name
@@ -138,12 +179,11 @@ def _keep_best(ledger: Ledger, context: Context, outcomes: list[tuple[RefineJob,
         **_spread("test_accuracy", complete),
         "seeds": [job.seed for job, _ in complete],
         "seed": best.seed,
-        "failed_seeds": {job.seed: o.reason for job, o in outcomes if o.state != "complete"},
+        "failed_seeds": failed,
         "epochs": context.training.epochs,
     }
     model = Model(name, trial, "refined", (), None, best.decisions, metrics, folder)
-    write_model(folder, model)
-    return model
+    return write_model(folder, model)
 
 
 def _spread(metric: str, outcomes: list[tuple[RefineJob, Outcome]]) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from nas.border import at_border
 from nas.devices import Latency, Target, doubted, is_measured_here, load_target, measure_patiently
-from nas.errors import RunError, TargetError
+from nas.errors import RunError
 from nas.evaluate import beside, latency_metrics
 from nas.front import front_of
 from nas.holding import writing
@@ -104,7 +105,7 @@ def _measure(ledger: Ledger, item: Trial | Model, target: Target) -> bool:
     def measure(paths: Sequence[Path]) -> Sequence[Latency]:
         return measure_patiently(paths, target, PATIENCE_S)
 
-    try:
+    def settled() -> bool:
         if isinstance(item, Model) and item.parent is not None:
             before = item.folder.with_name("-".join((item.parent, *item.passes[:-1])))
             parent = item.folder.with_name(item.parent)
@@ -112,11 +113,11 @@ def _measure(ledger: Ledger, item: Trial | Model, target: Target) -> bool:
         else:
             folder = item.folder if isinstance(item, Model) else ledger.trial_folder(item.number)
             metrics = latency_metrics(measure([folder / "model.onnx"])[0])
-    except (TargetError, OSError):
-        return False
-    if metrics["latency_quality"] == "good" or metrics["latency_ms"] < item.metrics["latency_ms"]:
-        _record(ledger, item, metrics)
-    return True
+        if metrics["latency_quality"] == "good" or metrics["latency_ms"] < item.metrics["latency_ms"]:
+            _record(ledger, item, metrics)
+        return True
+
+    return at_border(settled, lambda _: False, ledger.folder)
 
 
 def _record(ledger: Ledger, item: Trial | Model, metrics: Mapping[str, Any]) -> None:

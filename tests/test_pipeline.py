@@ -6,6 +6,7 @@ These searches share one Ray; `test_processes.py` has those that start their own
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,11 +14,12 @@ import optuna
 import pytest
 from runs import counted
 
+from nas.compress import compress
 from nas.errors import NasError, ObjectiveError, RunError, SamplerError, TaskError
 from nas.front import front_of
-from nas.ledger import open_ledger
+from nas.ledger import Model, open_ledger
 from nas.proposals import COUNTED
-from nas.refine import refine
+from nas.refine import Refusal, refine
 from nas.search import search
 from nas.training import Training
 
@@ -100,6 +102,17 @@ def test_refining_again_does_nothing(finished_run: Path) -> None:
     before = {f: f.stat().st_mtime_ns for f in finished_run.glob("models/*/weights.safetensors")}
     refine(finished_run, seeds=2, epochs=8, members=2)
     assert {f: f.stat().st_mtime_ns for f in finished_run.glob("models/*/weights.safetensors")} == before
+
+
+def test_compressing_again_does_nothing_but_remove_what_a_killed_worker_left(finished_run: Path) -> None:
+    left = finished_run / "models" / "0-refined-int8.part"
+    shutil.copytree(next(finished_run.glob("models/*-int8")), left)
+    before = {f: f.stat().st_mtime_ns for f in finished_run.glob("models/*/weights.safetensors")}
+    told: list[Model | Refusal] = []
+    compress(finished_run, on_model=told.append)
+    after = {f: f.stat().st_mtime_ns for f in finished_run.glob("models/*/weights.safetensors")}
+    assert after == {file: time for file, time in before.items() if file.parent != left}
+    assert all(isinstance(made, Refusal) for made in told)
 
 
 def test_every_failure_is_recorded_with_its_reason(tmp_path: Path, table: Path) -> None:

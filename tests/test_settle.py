@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from nas import settle as module
-from nas.compress import _is_done
+from nas.compress import CompressJob, _is_done
 from nas.compression import Quantize
 from nas.devices import Latency, Target, measure
 from nas.errors import TargetError
@@ -136,12 +136,24 @@ def test_models_are_measured_again_with_those_they_are_made_of(ledger: Ledger, m
 @pytest.mark.usefixtures("meter")
 def test_a_sibling_of_a_parent_that_was_refined_anew_stays_old(ledger: Ledger) -> None:
     parent = add_model(ledger, "0-refined", QUIET)
-    add_model(ledger, "0-refined-int8", noisy(), "int8", parent="0-refined")
-    assert _is_done(ledger, parent, (Quantize(),))
+    sibling = add_model(ledger, "0-refined-int8", noisy(), "int8", parent="0-refined")
+    job = CompressJob(parent, ((Quantize(),),), {sibling.name: sibling})
+    assert _is_done(job)
     newer = (parent.folder / "weights.safetensors").stat().st_mtime + 10
     os.utime(parent.folder / "weights.safetensors", (newer, newer))
     assert settle(ledger) == 1
-    assert not _is_done(ledger, parent, (Quantize(),))
+    assert not _is_done(job)
+
+
+@pytest.mark.usefixtures("meter")
+def test_what_goes_wrong_with_one_item_leaves_it_noisy_and_the_others_are_settled(ledger: Ledger) -> None:
+    add_model(ledger, "0-refined", QUIET)
+    add_model(ledger, "0-refined-int8", noisy(), "int8", parent="0-refined")
+    add_model(ledger, "1-refined", noisy())
+    (ledger.folder / "models" / "0-refined" / "model.onnx").write_bytes(b"")
+    assert settle(ledger) == 1
+    quality = {m.name: m.metrics["latency_quality"] for m in ledger.models()}
+    assert quality == {"0-refined": "good", "0-refined-int8": "noisy", "1-refined": "good"}
 
 
 def test_what_stays_noisy_is_called_so_and_keeps_the_lesser_latency(ledger: Ledger, meter: dict[str, Latency]) -> None:

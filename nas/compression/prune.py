@@ -6,6 +6,7 @@ import copy
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from typing import TypeVar
 
 import torch
@@ -22,6 +23,8 @@ from nas.errors import CompressionError
 
 Net = TypeVar("Net", bound=nn.Module)
 
+_LABEL = "prune"
+
 ROUND_TO = 4
 """Widths stay multiples of this: latency falls in steps of the vector width, not with every channel."""
 
@@ -32,14 +35,22 @@ class Prune:
 
     Attributes:
         ratio: Share of channels removed, between 0 and 1.
+
+    Raises:
+        CompressionError: If the ratio leaves everything or nothing.
     """
 
     ratio: float = 0.5
 
+    def __post_init__(self) -> None:
+        if not 0 < self.ratio < 1:
+            raise CompressionError(f"Prune.ratio: {self.ratio}; expected a number between 0 and 1.")
+
     @property
     def label(self) -> str:
-        """How a sibling made by this pass is called."""
-        return f"prune{round(100 * self.ratio)}"
+        """How a sibling made by this pass is called: its exact ratio in percent, such as `prune50` or `prune12.5`."""
+        percent = Decimal(repr(float(self.ratio))).scaleb(2)
+        return f"{_LABEL}{percent.normalize():f}"
 
     def apply(self, module: Net, input_shapes: Mapping[str, tuple[int, ...]]) -> Net:
         """Return a pruned copy; recurrent units, attention and outputs keep their widths.
@@ -51,8 +62,6 @@ class Prune:
         Raises:
             CompressionError: If no layer can be pruned, or the dependencies cannot be traced.
         """
-        if not 0 < self.ratio < 1:
-            raise CompressionError(f"Prune.ratio: {self.ratio}; expected a number between 0 and 1.")
         pruned = copy.deepcopy(module).eval()
         examples = tuple(torch.zeros(1, *shape) for shape in input_shapes.values())
         try:
@@ -80,6 +89,20 @@ class Prune:
         for parameter in pruned.parameters():
             parameter.grad = None
         return pruned
+
+
+def prune_from(label: str) -> Prune | None:
+    """The pass that a label tells, exactly; None where it is that of another pass.
+
+    Raises:
+        CompressionError: If it tells no ratio.
+    """
+    if not label.startswith(_LABEL):
+        return None
+    try:
+        return Prune(float(Decimal(label.removeprefix(_LABEL)).scaleb(-2)))
+    except InvalidOperation:
+        raise CompressionError(f"pass {label!r}: tells no ratio; expected one such as {Prune().label}.") from None
 
 
 class _Recurrent(tp.BasePruningFunc):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 from torch import nn
 
 from nas.blocks import GRU, ConvNet, Gated, Input, LogMel, Network, Plain, Stage, Text, ViT, Waveform, count_params
-from nas.compression import Prune, Quantize
+from nas.compression import Prune, Quantize, prune_from
 from nas.devices import LENGTHS
 from nas.errors import CompressionError
 from nas.evaluate import input_shapes
@@ -153,7 +154,7 @@ def test_a_recurrent_unit_keeps_its_width() -> None:
     assert count_params(pruned) < count_params(net)
 
 
-@pytest.mark.parametrize("ratio", [0.0, 1.0, -1.0])
+@pytest.mark.parametrize("ratio", [0.0, 1.0, -1.0, float("nan")])
 def test_a_ratio_must_leave_something(trained: tuple[nn.Module, Split, Split], ratio: float) -> None:
     with pytest.raises(CompressionError, match="expected a number between 0 and 1"):
         Prune(ratio).apply(trained[0], input_shapes(trained[0]))
@@ -173,6 +174,20 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
 
 def test_labels() -> None:
     assert [p.label for p in (Quantize(), Prune(0.3), Prune(0.5))] == ["int8", "prune30", "prune50"]
+
+
+@pytest.mark.parametrize("ratio", [0.5, 0.3, 0.29, 0.07, 0.125, 0.004, 1 / 3, 1e-9, 0.999999, np.float64(0.25)])
+def test_a_label_tells_the_exact_ratio_and_is_a_safe_name(ratio: float) -> None:
+    label = Prune(ratio).label
+    assert prune_from(label) == Prune(ratio)
+    assert re.fullmatch(r"prune[0-9]+(\.[0-9]+)?", label)
+
+
+def test_labels_of_small_ratios_are_not_rounded() -> None:
+    assert [Prune(ratio).label for ratio in (0.125, 0.12, 0.004)] == ["prune12.5", "prune12", "prune0.4"]
+    assert prune_from("int8") is None
+    with pytest.raises(CompressionError, match="pass 'prunehalf': tells no ratio; expected one such as prune50"):
+        prune_from("prunehalf")
 
 
 def test_token_ids_beyond_255_keep_their_meaning(tmp_path: Path) -> None:
