@@ -19,6 +19,8 @@ from nas.errors import SpaceError
 Label = str | int | float | bool | None
 """What a decision is recorded as: a JSON scalar."""
 
+_MOST_LISTED = 24
+
 
 @dataclass(frozen=True, eq=False)
 class Choice:
@@ -43,19 +45,27 @@ class Choice:
             SpaceError: If no option has it; names the path and the labels there are.
         """
         try:
+            if isinstance(self.labels, range) and type(label) is int:
+                return self.labels.index(label)
             return self._positions[type(label), label]
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, ValueError):
             raise SpaceError(
-                f"{path}: {label!r} is not one of {list(self.labels)}.",
+                f"{path}: {label!r} is not one of {listed(self.labels)}.",
                 f"Add {label!r} to the choice in the space's file, or open the run with its own space.",
             ) from None
 
-    @cached_property
-    def adjacent(self) -> Sequence[Sequence[int]]:
-        """For each option those that are next to it where all labels are numbers; of any other choice none.
+    def beside(self, option: int) -> Sequence[int]:
+        """The options next to one where all labels are numbers; of any other choice none.
 
         Two options have no order that would be of use, so they have none next to them either.
         """
+        last = len(self.labels) - 1
+        if isinstance(self.labels, range):
+            return [other for other in (option - 1, option + 1) if 0 <= other <= last] if last > 1 else []
+        return self._adjacent[option]
+
+    @cached_property
+    def _adjacent(self) -> Sequence[Sequence[int]]:
         numbers = [label for label in self.labels if isinstance(label, int | float) and not isinstance(label, bool)]
         if not len(self.labels) == len(numbers) > 2:
             return [()] * len(self.labels)
@@ -68,7 +78,8 @@ class Choice:
 
     @cached_property
     def _positions(self) -> Mapping[tuple[type, Label], int]:
-        return {(type(label), label): index for index, label in enumerate(self.labels)}
+        labels = () if isinstance(self.labels, range) else self.labels
+        return {(type(label), label): index for index, label in enumerate(labels)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,12 +119,14 @@ def choose(*options: Any, tie: str | None = None, **named: Any) -> Any:
     values = (*options, *named.values())
     if not values:
         raise SpaceError("choose(): no options given; expected at least one.")
+    seen: set[Label] = set()
     for position, label in enumerate(labels):
-        if label in labels[:position]:
+        if label in seen:
             raise SpaceError(
                 f"choose(): two options have the label {label!r}.",
                 "Name them: choose(small=ConvNet(...), large=ConvNet(...)).",
             )
+        seen.add(label)
         if isinstance(label, str) and "." in label and is_open(values[position]):
             raise SpaceError(
                 f"choose(): the label {label!r} contains a dot, which separates the parts of a path; "
@@ -205,6 +218,8 @@ def resolve(node: Any, decide: Decide) -> Any:
 def children(node: Any) -> list[tuple[str, Any]]:
     """The parts of a node, with the word that names each in a path."""
     if isinstance(node, Choice):
+        if node.is_integer:
+            return []
         return [(str(label), o) for label, o in zip(node.labels, node.options, strict=True) if is_nested(o)]
     if isinstance(node, Repeat):
         return [("*", node.item)]
@@ -243,6 +258,14 @@ def _kind(kind: type) -> type:
     if issubclass(kind, list | tuple):
         return Sequence
     return kind if is_dataclass(kind) else object
+
+
+def listed(labels: Sequence[Label]) -> str:
+    """Labels in a message, as a list; of many the first and the last."""
+    if len(labels) <= _MOST_LISTED:
+        return str(list(labels))
+    first = ", ".join(repr(label) for label in labels[:3])
+    return f"[{first}, ..., {labels[-1]!r}] ({len(labels):,} options)"
 
 
 def join(path: str, part: str) -> str:

@@ -7,6 +7,7 @@ each proposal has not that much time: it works on rows, and closes only what it 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ Rows = NDArray[np.int16]
 """`(n, d)` label indices, -1 for decisions that are not reached."""
 
 _MOST_OPTIONS = 4096
-"""The tables of a choice take as many bytes as the square of its options, times four."""
+"""What a choice is in `points` takes eight times the square of its options: 130 MB for so many."""
 
 
 class Codes:
@@ -49,19 +50,10 @@ class Codes:
         self._places: list[tuple[int, int, NDArray[np.bool_]]] = []
         self._asked_at: list[list[int]] = []
         self._walk(space.network, "", -1)
-        for path, choice in zip(self.paths, self.choices, strict=True):
-            if len(choice.options) > _MOST_OPTIONS:
-                raise SpaceError(
-                    f"{path}: {len(choice.options):,} options; expected at most {_MOST_OPTIONS:,} by this sampler.",
-                    "Give the number larger steps: integer(low, high, step).",
-                )
         self.sizes = np.array([len(choice.options) for choice in self.choices], np.int64)
         self._steps = _steps(self.choices)
-        self._tables = [_table(choice) for choice in self.choices]
         self._chains = [[self._chain(place) for place in places] for places in self._asked_at]
-        self._points = [_point(choice) for choice in self.choices]
-        widths = [points.shape[1] for points in self._points]
-        self.coordinates = np.repeat(np.arange(len(widths)), widths)
+        self.coordinates = np.repeat(np.arange(len(self.choices)), [_width(choice) for choice in self.choices])
 
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
         """Draw `(n, d)` rows, each reached decision uniformly."""
@@ -129,7 +121,7 @@ class Codes:
         """
         turns = np.full(rows.shape, -1, np.int64)
         known = np.full_like(rows, -1)
-        for first in range(0, rows.size, max(1, rows.shape[1])):
+        for first in range(0, rows.shape[1] ** 2, max(1, rows.shape[1])):  # each time at least one more is decided
             if np.array_equal(known, rows):
                 break
             for j in range(rows.shape[1]):
@@ -173,6 +165,14 @@ class Codes:
         parts = [points[rows[:, j]] for j, points in enumerate(self._points)]
         return np.concatenate(parts, axis=1) if parts else np.zeros((len(rows), 0))
 
+    @cached_property
+    def _tables(self) -> Sequence[NDArray[np.float32]]:
+        return [_table(choice) for choice in self.choices]
+
+    @cached_property
+    def _points(self) -> Sequence[NDArray[np.float64]]:
+        return [_point(choice) for choice in self.choices]
+
     def _full(self, n: int, rng: np.random.Generator) -> Rows:
         return np.floor(rng.random((n, len(self.sizes))) * self.sizes).astype(np.int16)
 
@@ -184,10 +184,8 @@ class Codes:
             below = [(str(i), node.item, lengths > i) for i in range(node.high)]
         elif isinstance(node, Choice):
             labels = np.arange(len(node.options))
-            below = [
-                (str(label), option, labels == i)
-                for i, (label, option) in enumerate(zip(node.labels, node.options, strict=True))
-            ]
+            options = () if node.is_integer else enumerate(zip(node.labels, node.options, strict=True))
+            below = [(str(label), option, labels == i) for i, (label, option) in options if is_nested(option)]
         else:
             below = [(part, child, np.ones(1, np.bool_)) for part, child in children(node)]
         for part, child, labels in below:
@@ -196,6 +194,11 @@ class Codes:
 
     def _ask(self, choice: Choice, path: str, place: int) -> int:
         name = (path or "network") if choice.tie is None else f"tie:{choice.tie}"
+        if len(choice.options) > _MOST_OPTIONS:
+            raise SpaceError(
+                f"{name}: {len(choice.options):,} options; expected at most {_MOST_OPTIONS:,} by this sampler.",
+                "Give the number larger steps: integer(low, high, step).",
+            )
         if name not in self._column:
             self._column[name] = len(self.paths)
             self.paths.append(name)
@@ -230,8 +233,8 @@ def _steps(choices: Sequence[Choice]) -> Rows:
     most = max((len(choice.options) for choice in choices), default=0)
     steps = np.full((len(choices), most, 2), -1, np.int16)
     for column, choice in enumerate(choices):
-        for option, beside in enumerate(choice.adjacent):
-            if beside:
+        for option in range(len(choice.options)):
+            if beside := choice.beside(option):
                 steps[column, option] = beside[0], beside[-1]
     return steps
 
@@ -239,8 +242,13 @@ def _steps(choices: Sequence[Choice]) -> Rows:
 def _table(choice: Choice) -> NDArray[np.float32]:
     """What each label of a choice is in an encoding, and zeros in the last row for what is not reached."""
     numbers = label_ranks(choice.labels)
-    values = np.array(numbers, np.float32)[:, None] if numbers else np.eye(len(choice.labels), dtype=np.float32)
+    values = np.array(list(numbers), np.float32)[:, None] if numbers else np.eye(len(choice.labels), dtype=np.float32)
     return np.concatenate([values, np.zeros((1, values.shape[1]), np.float32)])
+
+
+def _width(choice: Choice) -> int:
+    """How many coordinates `_point` gives."""
+    return len(choice.labels) - bool(label_ranks(choice.labels))
 
 
 def _point(choice: Choice) -> NDArray[np.float64]:
@@ -250,5 +258,5 @@ def _point(choice: Choice) -> NDArray[np.float64]:
     if not numbers:
         return np.concatenate([np.eye(size), np.zeros((1, size))]) / np.sqrt(2)
     steps = (np.arange(size - 1) + 0.5) / (size - 1)
-    passed = np.array(numbers)[:, None] > steps
+    passed = np.array(list(numbers))[:, None] > steps
     return np.concatenate([passed, np.full((1, size - 1), 0.5)]) / np.sqrt(size - 1)

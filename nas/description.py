@@ -1,9 +1,8 @@
-"""What can be said of a description without closing it: its choices, its exact size, its canonical form, its tree."""
+"""What can be said of a description without closing it: its choices, its canonical form, its tree."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
 from keyword import iskeyword
@@ -11,43 +10,6 @@ from types import FunctionType
 from typing import Any
 
 from nas.choices import Choice, Repeat, children, field_names, is_nested, is_open, join
-
-
-def count(node: Any) -> dict[frozenset[tuple[str, int]], int]:
-    """Count the architectures below a node, apart for each assignment of the tied choices it reaches."""
-    nothing: frozenset[tuple[str, int]] = frozenset()
-    if isinstance(node, Choice):
-        if len(node.options) == 1:
-            return count(node.options[0])
-        total: Counter[frozenset[tuple[str, int]]] = Counter()
-        for index, option in enumerate(node.options):
-            taken = nothing if node.tie is None else frozenset({(node.tie, index)})
-            total.update(_product({taken: 1}, count(option)))
-        return dict(total)
-    if isinstance(node, Repeat):
-        item, power = count(node.item), {nothing: 1}
-        total = Counter()
-        for length in range(node.high + 1):
-            if length >= node.low:
-                total.update(power)
-            power = _product(power, item)
-        return dict(total)
-    product = {nothing: 1}
-    for _, child in children(node):
-        product = _product(product, count(child))
-    return product
-
-
-def _product(
-    first: dict[frozenset[tuple[str, int]], int], second: dict[frozenset[tuple[str, int]], int]
-) -> dict[frozenset[tuple[str, int]], int]:
-    total: Counter[frozenset[tuple[str, int]]] = Counter()
-    for a, m in first.items():
-        for b, n in second.items():
-            merged = a | b
-            if len({tie for tie, _ in merged}) == len(merged):
-                total[merged] += m * n
-    return dict(total)
 
 
 def decisions(node: Any) -> Iterator[tuple[str, Choice]]:

@@ -7,7 +7,8 @@ the labels are numbers, else one for each label. A mask tells what was reached.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,8 +90,30 @@ class Encoding:
 
 def label_ranks(labels: Sequence[Label]) -> Sequence[float]:
     """Give the rank of each label among the others in [0, 1] if all are numbers, else nothing."""
+    if isinstance(labels, range):
+        return _Even(len(labels))
     numbers = [label for label in labels if isinstance(label, int | float) and not isinstance(label, bool)]
     if len(numbers) < len(labels):
         return ()
     order = {number: rank for rank, number in enumerate(sorted(numbers))}
     return [order[number] / (len(numbers) - 1) for number in numbers]
+
+
+@dataclass(frozen=True)
+class _Even(Sequence[float]):
+    """The ranks of evenly spaced numbers, without a list of them."""
+
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+    @overload
+    def __getitem__(self, index: int) -> float: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[float]: ...
+
+    def __getitem__(self, index: int | slice) -> float | Sequence[float]:
+        places = range(self.size)[index]
+        return places / (self.size - 1) if isinstance(places, int) else [p / (self.size - 1) for p in places]

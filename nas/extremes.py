@@ -13,6 +13,9 @@ Decisions = Mapping[str, Label]
 
 _WALKS = 3
 
+MOST = 1024
+"""Options of one decision that a walk tries."""
+
 
 def extreme(
     network: Any,
@@ -25,7 +28,8 @@ def extreme(
 
     A walk begins where every decision takes its last (for the least: first) option, and decisions that a change newly
     reaches take theirs. So it is exact where each decision's best option is the same whatever the others are, and
-    nothing is refused; what is refused can hide the way to the end, hence several starts.
+    nothing is refused; what is refused can hide the way to the end, hence several starts. Of a number with more than
+    `MOST` options as many are tried, evenly spaced from the first to the last.
 
     Args:
         network: The description with its choices.
@@ -60,7 +64,7 @@ def extreme(
         untried = list(decisions)
         while untried:
             path = untried.pop(0)
-            for label in choices[path].labels if path in decisions else ():
+            for label in _tried(choices[path].labels) if path in decisions else ():
                 if label == decisions.get(path):
                     continue
                 changed, open_there, value = close({**decisions, path: label}, best)
@@ -71,3 +75,9 @@ def extreme(
 
     best_first = sorted(starts, key=lambda start: close(start)[2])
     return min((walk(start) for start in best_first[:_WALKS]), key=lambda found: found[1])[0]
+
+
+def _tried(labels: Sequence[Label]) -> Sequence[Label]:
+    """All labels, or as many as are tried."""
+    count = len(labels)
+    return labels if count <= MOST else [labels[place * (count - 1) // (MOST - 1)] for place in range(MOST)]

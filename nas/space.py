@@ -6,13 +6,14 @@ import hashlib
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from nas import description
-from nas.choices import Choice, Decide, Label, Repeat, children, nodes, resolve
+from nas.cardinality import Cardinality, cardinality
+from nas.choices import Choice, Decide, Label, Repeat, children, listed, nodes, resolve
 from nas.encoding import Encoding, Mask, Vector
 from nas.errors import NasError, SpaceError, unknown
 from nas.extremes import extreme
@@ -25,6 +26,7 @@ Constraint = Callable[[Any], bool]
 
 _ATTEMPTS = 1000
 _STARTS = 50
+_MOST_CHANGES = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,17 +85,25 @@ class Space:
             if not isinstance(node, Choice) or node.tie is None:
                 continue
             first = ties.setdefault(node.tie, node)
-            if list(first.labels) != list(node.labels):
-                raise SpaceError(
-                    f"tie {node.tie!r}: {list(node.labels)} differs from {list(first.labels)}; "
-                    "tied choices must have the same labels."
-                )
             if first.is_integer != node.is_integer:
                 raise SpaceError(f"tie {node.tie!r}: choose() and integer() cannot be tied to each other.")
+            if _labels(first) != _labels(node):
+                raise SpaceError(
+                    f"tie {node.tie!r}: {listed(node.labels)} differs from {listed(first.labels)}; "
+                    "tied choices must have the same labels."
+                )
         if isinstance(self.network, Choice) and len(self.network.options) > 1:
             inner = dict(children(self.network)).get("network")
             if isinstance(inner, Choice | Repeat):
                 raise SpaceError("choose(): the label 'network' is the outermost choice's own path; use another.")
+        paths: set[str] = set()
+        for path, _ in description.decisions(self.network):
+            if path in paths:
+                raise SpaceError(
+                    f"{path}: two decisions have this path; expected another for each.",
+                    "Rename a part or an option above one of them; keys of a mapping are taken as text.",
+                )
+            paths.add(path)
 
     def sample(self, rng: random.Random) -> Architecture:
         """Draw an architecture, each reached decision uniformly.
@@ -135,7 +145,8 @@ class Space:
     def neighbours(self, architecture: Architecture, rng: random.Random) -> Iterator[Architecture]:
         """Yield, in random order, an allowed architecture for each way to change one decision.
 
-        Numbers change by a step first; larger changes of them come last. All other decisions that are still reached
+        Numbers change by a step first; larger changes of them come last, and of numbers with more than a thousand
+        options a thousand are drawn. All other decisions that are still reached
         are kept; those that are newly reached are drawn. Changes that lead to the same network are left out.
         """
         choices: dict[str, Choice] = {}
@@ -145,14 +156,15 @@ class Space:
             return choice.index(architecture.decisions[path], path)
 
         self._record(replay)
+        taken = {path: replay(path, choice) for path, choice in choices.items()}
+        steps = {path: choice.beside(taken[path]) for path, choice in choices.items()}
         changes = [
             (path, index)
             for path, choice in choices.items()
-            for index, label in enumerate(choice.labels)
-            if label != architecture.decisions[path]
+            for index in _considered(len(choice.options), steps[path], rng)
+            if index != taken[path]
         ]
         rng.shuffle(changes)
-        steps = {path: choice.adjacent[replay(path, choice)] for path, choice in choices.items()}
         changes.sort(key=lambda change: bool(steps[change[0]]) and change[1] not in steps[change[0]])
         for changed, index in changes:
 
@@ -195,7 +207,7 @@ class Space:
         def replay(path: str, choice: Choice) -> int:
             if path not in decisions:
                 raise SpaceError(
-                    f"{path}: the architecture has no decision here; expected one of {list(choice.labels)}."
+                    f"{path}: the architecture has no decision here; expected one of {listed(choice.labels)}."
                 )
             return choice.index(decisions[path], path)
 
@@ -279,12 +291,21 @@ class Space:
                 return
             digits[-1] = (digits[-1][0] + 1, digits[-1][1])
 
-    @cached_property
+    @property
     def size(self) -> int:
-        """The exact number of sets of decisions, before constraints."""
-        return sum(description.count(self.network).values())
+        """The number of sets of decisions, before constraints; a lower bound unless `size_is_exact`."""
+        return self._cardinality.number
+
+    @property
+    def size_is_exact(self) -> bool:
+        """Whether `size` is the exact number, which it is unless many ties depend on each other."""
+        return self._cardinality.exact
 
     @cached_property
+    def _cardinality(self) -> Cardinality:
+        return cardinality(self.network)
+
+    @property
     def written(self) -> tuple[Any, list[str]]:
         """The description with all its choices as JSON values, and the constraints' names."""
         return description.written(self.network), sorted(self.constraints)
@@ -325,7 +346,7 @@ class Space:
 
         Networks are compared by parameters, if the description has a method `cost` that counts them.
         """
-        lines = [f"{self.size:,} architectures"]
+        lines = [f"{'' if self.size_is_exact else 'at least '}{self.size:,} architectures"]
         if callable(getattr(resolve(self.network, lambda _path, _choice: 0), "cost", None)):
             found = " found" if self.constraints else ""
             try:
@@ -388,12 +409,24 @@ class Space:
         )
 
 
+def _considered(options: int, beside: Sequence[int], rng: random.Random) -> Iterable[int]:
+    """The options that a change may lead to: all, or of very many those beside and others that are drawn."""
+    if options <= _MOST_CHANGES:
+        return range(options)
+    return dict.fromkeys([*beside, *rng.sample(range(options), _MOST_CHANGES)])
+
+
 def _changed(choice: Choice, index: int, rng: random.Random) -> int:
     """Another option: of a number, half of the time one that is next to it."""
-    beside = choice.adjacent[index]
+    beside = choice.beside(index)
     if beside and rng.random() < 0.5:
         return rng.choice(beside)
     return (index + rng.randrange(1, len(choice.options))) % len(choice.options)
+
+
+def _labels(choice: Choice) -> Sequence[Label]:
+    """Labels that can be compared; a range is, without a list of it."""
+    return choice.labels if choice.is_integer else list(choice.labels)
 
 
 def _costs(network: Any) -> str:

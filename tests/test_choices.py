@@ -147,10 +147,13 @@ def test_maybe_leaves_a_part_out_or_takes_it_with_its_own_decisions() -> None:
 
 
 def test_numbers_stand_next_to_each_other_by_value_and_names_do_not() -> None:
-    assert integer(2, 8, 2).adjacent == [[1], [0, 2], [1, 3], [2]]
-    assert choose(32, 8, 16.0).adjacent == [[2], [2], [1, 0]]
-    assert choose("a", "b", "c").adjacent == choose(1, 2, None).adjacent == [(), (), ()]
-    assert choose(1, 2).adjacent == choose(False, True).adjacent == [(), ()]
+    def beside(choice: Choice) -> list[list[int]]:
+        return [[*choice.beside(option)] for option in range(len(choice.options))]
+
+    assert beside(integer(2, 8, 2)) == [[1], [0, 2], [1, 3], [2]]
+    assert beside(choose(32, 8, 16.0)) == [[2], [2], [1, 0]]
+    assert beside(choose("a", "b", "c")) == beside(choose(1, 2, None)) == [[], [], []]
+    assert beside(choose(1, 2)) == beside(choose(False, True)) == beside(integer(1, 2)) == [[], []]
 
 
 def test_index_finds_labels_by_value_and_type() -> None:

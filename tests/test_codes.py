@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import pytest
 
 from nas import Space, choose, integer, repeat
 from nas.codes import Codes
 from nas.errors import SpaceError
+
+
+@dataclass(frozen=True)
+class _Described:
+    """A description without the laws of a space."""
+
+    network: Any
+
 
 SPACE = Space({"n": integer(0, 9), "kind": choose("a", "b", "c"), "two": choose(1, 2)})
 
@@ -43,3 +55,49 @@ def test_a_tie_in_several_places_has_no_single_condition() -> None:
     codes = Codes(Space({"a": choose(x=[tied], y=()), "b": choose(x=[tied], y=())}))
     with pytest.raises(SpaceError, match="tie:width: is reached in several ways; expected one"):
         codes.conditions(codes.paths.index("tie:width"))
+
+
+def test_a_tie_that_a_later_column_makes_a_row_ask_is_decided_then() -> None:
+    tied = choose(1, 2, 3, tie="width")
+    space = Space({"a": choose(x=[tied, choose(5, 6)], y=()), "b": choose(p=[tied], q=())})
+    codes = Codes(space)
+    row = codes.rows([{"a": "y", "tie:width": 2, "b": "p"}])
+    turns = dict(zip(codes.paths, codes.turns(row)[0].tolist(), strict=True))
+    assert turns["a.x.1"] == -1
+    assert -1 < turns["a"] < turns["b"] < turns["tie:width"]
+
+
+def test_rows_have_the_same_turns_alone_and_among_others() -> None:
+    tied = choose(1, 2, tie="w")
+    space = Space([choose(x=[tied], y=()), choose(x=[tied], y=()), choose(x=[tied], y=())])
+    codes = Codes(space)
+    rows = codes.sample(40, np.random.default_rng(0))
+    together = codes.turns(rows)
+    assert ((together >= 0) == (rows >= 0)).all()
+    assert all((codes.turns(row[None])[0] == turn).all() for row, turn in zip(rows, together, strict=True))
+
+
+@pytest.mark.parametrize(
+    "description", [{"n": integer(1, 10**6)}, {"n": repeat(choose(1, 2), 0, 10**6)}], ids=["integer", "repeat"]
+)
+def test_too_many_options_are_refused_before_anything_is_made_of_them(description: Any) -> None:
+    tracemalloc.start()
+    with pytest.raises(SpaceError, match=r"n: 1,000,00\d options; expected at most 4,096 by this sampler"):
+        Codes(_Described(description))
+    assert tracemalloc.get_traced_memory()[1] < 20e6
+    tracemalloc.stop()
+
+
+def test_many_options_cost_tables_only_where_they_are_used() -> None:
+    tracemalloc.start()
+    codes = Codes(Space([integer(1, 4096) for _ in range(4)]))
+    rows = codes.sample(10, np.random.default_rng(0))
+    assert codes.encode(codes.mutate(rows, np.random.default_rng(1))).shape == (10, 4)
+    assert tracemalloc.get_traced_memory()[1] < 20e6
+    tracemalloc.stop()
+    assert len(codes.coordinates) == 4 * 4095
+
+
+def test_coordinates_are_those_of_points() -> None:
+    codes = Codes(Space([integer(1, 5), choose("a", "b", "c"), choose(1, 2), choose(0.5)]))
+    assert codes.points(codes.sample(3, np.random.default_rng(0))).shape[1] == len(codes.coordinates)

@@ -9,15 +9,17 @@ import pytest
 
 NAS = Path(__file__).resolve().parent.parent / "nas"
 ORDER = [
-    "errors", "choices", "description", "encoding", "codes", "extremes", "space", "space_file", "objective", "pareto",
-    "storage", "holding", "ledger", "driving", "border", "front", "samplers", "predict", "blocks", "tasks", "training",
-    "devices", "weights", "export", "evaluate", "cheap", "proposals", "local_ray", "execution", "run", "search",
-    "simulation", "settle", "refine", "compression", "compress", "bundle", "report", "progress",
+    "errors", "choices", "cardinality", "description", "encoding", "codes", "extremes", "space", "space_file",
+    "objective", "pareto", "storage", "holding", "ledger", "driving", "border", "front", "samplers", "predict",
+    "blocks", "tasks", "training", "devices", "weights", "export", "evaluate", "cheap", "proposals", "local_ray",
+    "execution", "run", "search", "simulation", "settle", "refine", "compression", "compress", "bundle", "report",
+    "progress",
     "doctor", "cli",
 ]  # fmt: skip
 NO_TORCH = {
     "errors",
     "choices",
+    "cardinality",
     "description",
     "encoding",
     "codes",

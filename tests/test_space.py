@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -305,6 +307,101 @@ def test_an_architecture_of_another_space_is_refused(decisions: dict[str, Any], 
 def test_wrong_descriptions_are_refused_at_once(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(SpaceError, match=message):
         make()
+
+
+KEYS = st.sampled_from([1, "1", "", "network", "x", 0, "0", None, "None"])
+NAMED = st.recursive(
+    st.one_of(st.just(choose(1, 2)), st.just(3), st.just(choose(1, 2, tie="t"))),
+    lambda below: st.one_of(
+        st.dictionaries(KEYS, below, min_size=1, max_size=3),
+        st.tuples(below, below),
+        st.builds(A, below, below),
+        st.tuples(st.sampled_from(["", "network", "tie:t", "0", "x"]), below).map(
+            lambda pair: choose(None, **{pair[0]: [pair[1]]}, other=A(pair[1]))
+        ),
+        below.map(lambda item: repeat(item, 1, 2)),
+    ),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(NAMED, st.integers(0, 10**6))
+def test_two_decisions_never_share_a_path(network: Any, seed: int) -> None:
+    try:
+        space = Space(network)
+    except SpaceError as error:
+        assert "path" in error.message or "a part's name cannot" in error.message
+        return
+    asked: list[str] = []
+    rng = random.Random(seed)
+
+    def decide(path: str, choice: Any) -> int:
+        asked.append(path)
+        return rng.randrange(len(choice.options))
+
+    resolve(space.network, decide)
+    assert len(asked) == len(set(asked))
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {1: choose(1, 2), "1": choose(1, 2)},
+        {None: [choose(1, 2)], "None": [choose(3, 4)]},
+        {"": choose(1, 2), "network": choose(1, 2)},
+        choose(A(), **{"tie:t": A(choose(1, 2)), "b": A(choose(1, 2, tie="t.x"))}),
+    ],
+)
+def test_decisions_of_one_path_are_refused(network: Any) -> None:
+    with pytest.raises(SpaceError, match="two decisions have this path; expected another for each"):
+        Space(network)
+
+
+VAST = """
+import random, resource, time, tracemalloc
+from nas import Space, choose, integer
+from nas.errors import SpaceError
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+tracemalloc.start()
+number = integer(0, 10**6, 10, tie="t")
+space, rng = Space({"n": integer(1, 1_000_000), "m": [number, number]}), random.Random(0)
+begun = time.process_time()
+assert space.size == 10**6 * 100_001
+first, second = space.sample(rng), space.sample(rng)
+for _ in range(200):
+    first = space.mutate(first, rng)
+    second = space.crossover(first, second, rng)
+assert space.architecture(first.decisions) == first
+values, mask = space.encode(first)
+assert mask.all() and values[0] == (first.decisions["n"] - 1) / 999_999
+assert "n: 1 to 1000000" in space.describe()
+assert len([next(space.neighbours(first, rng)) for _ in range(5)]) == 5
+try:
+    space.architecture({**first.decisions, "n": 0})
+except SpaceError as error:
+    assert len(str(error)) < 300, error
+peak = tracemalloc.get_traced_memory()[1]
+assert peak < 20e6, peak
+tracemalloc.stop()
+assert len(space.fingerprint) == 16
+print(time.process_time() - begun)
+"""
+
+
+def test_a_million_options_cost_nothing() -> None:
+    done = subprocess.run([sys.executable, "-c", VAST], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 20
+
+
+def test_messages_name_a_few_of_many_labels() -> None:
+    with pytest.raises(SpaceError, match=r"x: 0 is not one of \[1, 2, 3, ..., 1000\] \(1,000 options\)"):
+        Space(A(integer(1, 1000))).architecture({"x": 0})
+
+
+def test_many_options_are_checked_quickly() -> None:
+    assert Space(choose(*range(20_000))).size == 20_000
 
 
 def test_values_that_are_equal_in_python_are_told_apart_or_refused() -> None:
