@@ -1,16 +1,20 @@
-"""The front of trials and models: their metrics turned into points, and what is non-dominated among them."""
+"""The front of trials and models: their metrics turned into points, and what is non-dominated among them.
+
+A metric that is missing or no finite number is unknown: what lacks an objective is on no front.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from nas import pareto
 from nas.ledger import Trial
-from nas.objective import Objective, minimised
+from nas.objective import Limit, Objective, excess, minimised
 
 
 class Measured(Protocol):
@@ -55,16 +59,69 @@ def knee_of(items: Sequence[Item], objectives: Sequence[Objective]) -> Item:
     return front[pareto.knee(_points(front, objectives))]
 
 
-def hypervolume_over_trials(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[float]:
-    """After each complete trial in the order they finished, the dominated share of the box that all trials span."""
-    complete = sorted((t for t in trials if t.state == "complete"), key=lambda t: t.finished)
-    points = _points(complete, objectives)
-    return [pareto.hypervolume_share(points[: i + 1], among=points) for i in range(len(points))]
+def hypervolume_over_trials(
+    trials: Sequence[Trial], objectives: Sequence[Objective], among: Sequence[Trial] | None = None
+) -> list[float]:
+    """After each complete trial in the order they finished, the dominated share of a box; see `hypervolume_of`.
+
+    Args:
+        trials: Of a run.
+        objectives: Of the run.
+        among: Trials that span the box; default the trials themselves.
+    """
+    finished = sorted(_complete(trials), key=lambda trial: trial.finished)
+    return [hypervolume_of(finished[: i + 1], objectives, among or finished) for i in range(len(finished))]
 
 
-def hypervolume_of(trials: Sequence[Trial], objectives: Sequence[Objective]) -> float:
-    """Dominated share of the box that the complete trials span, between 0 and 1."""
-    return pareto.hypervolume_share(_points([t for t in trials if t.state == "complete"], objectives))
+def hypervolume_of(
+    trials: Sequence[Trial], objectives: Sequence[Objective], among: Sequence[Trial] | None = None
+) -> float:
+    """Dominated share of the box between the best and the worst value of each objective, between 0 and 1.
+
+    It is the one hypervolume of the whole program: the terminal's, the page's, and where runs are compared that of all
+    of them in one box.
+
+    Args:
+        trials: Those that dominate; only complete ones count.
+        objectives: Of the run.
+        among: Trials whose complete ones span the box, its worst corner being the reference point; default `trials`.
+    """
+    points, box = (_points(_complete(each), objectives) for each in (trials, trials if among is None else among))
+    return pareto.hypervolume_share(points, among=box)
+
+
+def nearest(trials: Sequence[Trial], limits: Sequence[Limit]) -> Trial | None:
+    """The trial that breaks limits least, by the shares of their bounds together; ties go to the earliest.
+
+    Args:
+        trials: Of a run.
+        limits: Those that are known of a trial count.
+
+    Returns:
+        One that was refused by them; None where none was.
+    """
+    refused = [trial for trial in trials if trial.state == "infeasible" and excess(limits, trial.metrics) > 0]
+    return min(refused, key=lambda trial: excess(limits, trial.metrics), default=None)
+
+
+def number_of(metrics: Mapping[str, Any], name: str) -> float:
+    """A metric; NaN where it is missing or no finite number."""
+    value = metrics.get(name)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return math.nan
+    try:
+        return float(value) if math.isfinite(value) else math.nan
+    except OverflowError:
+        return math.nan
+
+
+def interval_of(metrics: Mapping[str, Any]) -> tuple[float, float] | None:
+    """The interval of a measured latency in milliseconds; None where there is none."""
+    given = metrics.get("latency_interval_ms")
+    if not isinstance(given, list | tuple) or len(given) != 2:  # pyright: ignore[reportUnknownArgumentType]
+        return None
+    low, high = (number_of({"": value}, "") for value in given)  # pyright: ignore[reportUnknownVariableType]
+    return None if math.isnan(low) or math.isnan(high) else (low, high)
 
 
 class _Hoped:
@@ -72,13 +129,18 @@ class _Hoped:
 
     def __init__(self, item: Measured) -> None:
         latency, reference, best = (
-            float(item.metrics.get(name, math.nan)) for name in ("latency_ms", "reference_ms", "best_reference_ms")
+            number_of(item.metrics, name) for name in ("latency_ms", "reference_ms", "best_reference_ms")
         )
         self.metrics = {**item.metrics, "latency_ms": latency * (best / reference if best < reference else 1.0)}
 
 
 def _points(items: Sequence[Measured], objectives: Sequence[Objective]) -> pareto.Points:
-    return np.array([minimised(objectives, item.metrics) for item in items]).reshape(len(items), len(objectives))
+    known = [{each.metric: number_of(item.metrics, each.metric) for each in objectives} for item in items]
+    return np.array([minimised(objectives, metrics) for metrics in known]).reshape(len(items), len(objectives))
+
+
+def _complete(trials: Sequence[Trial]) -> list[Trial]:
+    return [trial for trial in trials if trial.state == "complete"]
 
 
 def _noise(items: Sequence[Measured], objectives: Sequence[Objective]) -> pareto.Points:
@@ -86,6 +148,6 @@ def _noise(items: Sequence[Measured], objectives: Sequence[Objective]) -> pareto
     noise = np.zeros((len(items), len(objectives)))
     for k, objective in enumerate(objectives):
         if objective.metric == "latency_ms":
-            intervals = [item.metrics.get("latency_interval_ms") or (0.0, 0.0) for item in items]
+            intervals = [interval_of(item.metrics) or (0.0, 0.0) for item in items]
             noise[:, k] = [(high - low) / 2 for low, high in intervals]
     return noise

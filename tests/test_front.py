@@ -8,9 +8,17 @@ from typing import Any
 
 import pytest
 
-from nas.front import front_of, hypervolume_of, hypervolume_over_trials, knee_of
+from nas.front import (
+    front_of,
+    hypervolume_of,
+    hypervolume_over_trials,
+    interval_of,
+    knee_of,
+    nearest,
+    number_of,
+)
 from nas.ledger import State, Trial
-from nas.objective import parse_objective
+from nas.objective import parse_limit, parse_objective
 
 BOTH = (parse_objective("accuracy"), parse_objective("latency_ms"))
 
@@ -125,3 +133,44 @@ def test_a_hopeful_front_keeps_what_may_have_been_disturbed() -> None:
     ]
     assert numbers(front_of(trials, BOTH)) == [0]
     assert numbers(front_of(trials, BOTH, hopeful=True)) == [0, 1]
+
+
+@pytest.mark.parametrize("value", [None, "n/a", [1.0], math.inf, -math.inf, math.nan, True, 10**400])
+def test_what_is_no_finite_number_is_unknown(value: Any) -> None:
+    trials = [trial(0, 0.9, value), trial(1, 0.5, 1.0)]
+    assert numbers(front_of(trials, BOTH, hopeful=True)) == [1]
+    assert hypervolume_of(trials, BOTH) == 1.0
+    assert knee_of(trials, BOTH).number == 1
+    assert math.isnan(number_of({"x": value}, "x"))
+
+
+@pytest.mark.parametrize("interval", [None, [], [1.0], [1.0, None], [1, 2, 3], "ab", 3.0, [math.nan, 1.0]])
+def test_half_an_interval_is_none(interval: Any) -> None:
+    trials = [trial(0, 0.9, 1.0, latency_interval_ms=interval), trial(1, 0.9, 1.1, latency_interval_ms=[0.9, 1.3])]
+    assert interval_of(trials[0].metrics) is None
+    assert numbers(front_of(trials, BOTH)) == [0, 1]
+    assert interval_of({"latency_interval_ms": [1, 2.5]}) == (1.0, 2.5)
+
+
+def test_there_is_one_hypervolume() -> None:
+    rng = random.Random(1)
+    trials = [trial(i, rng.random(), rng.random(), finished=rng.random()) for i in range(12)]
+    trials += [trial(12, 2.0, 0.0, "failed")]
+    curve = hypervolume_over_trials(trials, BOTH)
+    assert curve[-1] == hypervolume_of(trials, BOTH)
+    assert curve == sorted(curve)
+    wider = hypervolume_over_trials(trials, BOTH, [*trials, trial(13, 0.0, 5.0)])
+    assert wider[-1] > curve[-1]
+
+
+def test_the_nearest_breaks_the_limits_least() -> None:
+    limits = [parse_limit("latency_ms<=1"), parse_limit("accuracy>=0.8")]
+    refused = [
+        trial(0, 0.8, 3.0, "infeasible"), trial(1, 0.4, 1.5, "infeasible"), trial(2, 0.8, 2.0, "infeasible"),
+        Trial(3, "infeasible", {}, {}, "constraint"), trial(4, 0.9, 1.1), trial(5, 0.8, 1.1, "failed"),
+    ]  # fmt: skip
+    found = nearest(refused, limits)
+    assert found is not None
+    assert found.number == 1
+    assert nearest(refused[3:], limits) is None
+    assert nearest([], limits) is None

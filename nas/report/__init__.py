@@ -64,7 +64,7 @@ def _settled(folder: Path, storage: str) -> Ledger:
 def write_front(run: RunView, to: Path) -> None:
     """Write the final front as a table, in order of latency."""
     temporary = to.with_name(to.name + ".part")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
+    with temporary.open("w", newline="", encoding="utf-8", errors="replace") as file:
         writer = csv.writer(file)
         writer.writerow(["name", *COLUMNS, "passes"])
         for item in run.front:

@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
+from nas.front import interval_of
 from nas.ledger import Model, Trial
 from nas.report.plots import AXES, COLOURS, LABELS, is_wide, latency_bars, run_colour, scaled, staircase
 from nas.report.view import RunView, differences, hypervolumes, is_number, labels_of, measured
@@ -57,6 +58,8 @@ def write_page(runs: Sequence[RunView], to: Path) -> None:
         figures["figure-hypervolume"] = _hypervolume_figure(labels_of(runs), curves)
     page = environment.get_template("page.html.j2").render(
         number=_number,
+        interval_of=interval_of,
+        curves=curves,
         runs=runs,
         labels=labels_of(runs),
         differences=differences(runs),
@@ -67,7 +70,7 @@ def write_page(runs: Sequence[RunView], to: Path) -> None:
         listed=REASONS,
     )
     temporary = to.with_name(to.name + ".part")
-    temporary.write_text(page, encoding="utf-8")
+    temporary.write_text(page, encoding="utf-8", errors="replace")
     temporary.replace(to)
 
 
@@ -152,7 +155,7 @@ def _bars(figure: go.Figure, items: Sequence[Trial | Model], metric: str, name: 
         figure.add_scatter(
             x=[scaled(item, metric) for item in several],
             y=[item.metrics["accuracy_mean"] for item in several],
-            error_y={**bar, "array": [item.metrics["accuracy_std"] for item in several], "width": 3},
+            error_y={**bar, "array": [abs(item.metrics["accuracy_std"]) for item in several], "width": 3},
             legendgroup=name,
             **still,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from nas.front import interval_of
 from nas.ledger import Model, Trial
 from nas.pareto import front
-from nas.report.view import RunView, labels_of, measured
+from nas.report.view import RunView, labels_of, measured, printable
 
 COLOURS = {
     "trials": "#b8b8b8",
@@ -56,7 +58,8 @@ def plot_front(run: RunView, to: Path) -> None:
     for axes, metric in zip(panels, AXES, strict=True):
         _draw(axes, run, metric)
     complete = sum(trial.state == "complete" for trial in run.trials)
-    title = f"{run.record.name}: task {run.record.task}, {complete} complete trials, {len(run.models)} models"
+    name, task = printable(run.record.name), printable(run.record.task)
+    title = f"{name}: task {task}, {complete} complete trials, {len(run.models)} models"
     figure.suptitle(title if len(title) < 110 else f"{title[:109]}…", parse_math=False)
     _save(figure, panels, to)
 
@@ -71,7 +74,7 @@ def plot_comparison(runs: Sequence[RunView], to: Path) -> None:
     figure, panels = _panels()
     for axes, metric in zip(panels, AXES, strict=True):
         for i, (run, label) in enumerate(zip(runs, labels_of(runs), strict=True)):
-            _stage(axes, run.front, metric, _Style(run_colour(i), label, "osD^vP"[i % 6]))
+            _stage(axes, run.front, metric, _Style(run_colour(i), _listed(label), "osD^vP"[i % 6]))
         _frame(axes, metric, [item for run in runs for item in run.front])
     _save(figure, panels, to)
 
@@ -89,8 +92,8 @@ def scaled(item: Trial | Model, metric: str) -> float:
 
 
 def is_wide(costs: Sequence[float]) -> bool:
-    """Whether costs span about a decade or more, so that their axis should be logarithmic."""
-    return bool(costs) and max(costs) > 8 * min(costs) > 0
+    """Whether costs span about a decade or more, so that their axis should be logarithmic; not if absurdly more."""
+    return bool(costs) and min(costs) > 0 and 8 < max(costs) / min(costs) < 1e12
 
 
 def run_colour(i: int) -> str:
@@ -100,9 +103,15 @@ def run_colour(i: int) -> str:
 
 def latency_bars(items: Sequence[Trial | Model]) -> tuple[list[Trial | Model], list[float], list[float]]:
     """The items whose latency has a noise interval, and how far it reaches below and above, in milliseconds."""
-    known = [item for item in measured(items, "latency_ms", "accuracy") if item.metrics.get("latency_interval_ms")]
-    reach = [(i.metrics["latency_ms"], *i.metrics["latency_interval_ms"]) for i in known]
+    found = [(item, interval_of(item.metrics)) for item in measured(items, "latency_ms", "accuracy")]
+    known = [item for item, interval in found if interval is not None]
+    reach = [(item.metrics["latency_ms"], *interval) for item, interval in found if interval is not None]
     return known, [max(ms - low, 0.0) for ms, low, _ in reach], [max(high - ms, 0.0) for ms, _, high in reach]
+
+
+def _listed(label: str) -> str:
+    """A label that a legend shows; matplotlib leaves out what begins with an underscore."""
+    return f" {label}" if label.startswith("_") else label
 
 
 def _panels() -> tuple[Figure, list[Axes]]:
@@ -121,7 +130,9 @@ def _save(figure: Figure, panels: Sequence[Axes], to: Path) -> None:
         for text in legend.get_texts():
             text.set_parse_math(False)
     temporary = to.with_name(f"{to.name}.part")
-    figure.savefig(temporary, format="png")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(temporary, format="png")
     temporary.replace(to)
 
 
@@ -161,7 +172,7 @@ def _bars(axes: Axes, items: Sequence[Trial | Model], metric: str, colour: str) 
     bars: dict[str, Any] = {"fmt": "none", "ecolor": colour, "alpha": 0.6, "zorder": 2.5}
     several = measured(items, metric, "accuracy_mean", "accuracy_std")
     x = [scaled(item, metric) for item in several]
-    spread = [item.metrics["accuracy_std"] for item in several]
+    spread = [abs(item.metrics["accuracy_std"]) for item in several]
     axes.errorbar(x, [i.metrics["accuracy_mean"] for i in several], yerr=spread, elinewidth=1, capsize=2, **bars)
     if metric == "latency_ms":
         noisy, below, above = latency_bars(items)

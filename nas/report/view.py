@@ -8,12 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import numpy as np
-
-from nas.front import front_of, hypervolume_over_trials, knee_of
+from nas.front import front_of, hypervolume_over_trials, knee_of, number_of
 from nas.ledger import Ledger, Model, RunRecord, Trial
-from nas.objective import Objective, minimised
-from nas.pareto import hypervolume_share
+from nas.objective import Objective
 
 Item = TypeVar("Item", Trial, Model, Trial | Model)
 
@@ -53,7 +50,7 @@ def view(ledger: Ledger) -> RunView:
     trials, models = ledger.trials(), ledger.models()
     complete = [trial for trial in trials if trial.state == "complete"]
     candidates: Sequence[Trial | Model] = models or complete
-    front = sorted(front_of(candidates, objectives), key=lambda item: item.metrics.get("latency_ms", 0.0))
+    front = sorted(front_of(candidates, objectives), key=_latency)
     return RunView(
         record=ledger.record,
         trials=trials,
@@ -68,13 +65,18 @@ def view(ledger: Ledger) -> RunView:
     )
 
 
+def _latency(item: Trial | Model) -> float:
+    latency = number_of(item.metrics, "latency_ms")
+    return math.inf if math.isnan(latency) else latency
+
+
 def labels_of(runs: Sequence[RunView]) -> list[str]:
     """What runs are called side by side: their names, numbered where several have the same."""
-    times = Counter(run.record.name for run in runs)
+    times = Counter(printable(run.record.name) for run in runs)
     seen: Counter[str] = Counter()
     labels: list[str] = []
     for run in runs:
-        name = run.record.name
+        name = printable(run.record.name)
         seen[name] += 1
         labels.append(f"{name} ({seen[name]})" if times[name] > 1 else name)
     return labels
@@ -100,14 +102,8 @@ def hypervolumes(runs: Sequence[RunView]) -> list[Sequence[float]]:
         return [runs[0].hypervolume]
     if "objectives" in differences(runs):
         return []
-    objectives = runs[0].objectives
-    points: list[np.ndarray] = []
-    for run in runs:
-        complete = sorted((t for t in run.trials if t.state == "complete"), key=lambda t: t.finished)
-        rows = [minimised(objectives, trial.metrics) for trial in complete]
-        points.append(np.array(rows).reshape(len(rows), len(objectives)))
-    box = np.vstack(points)
-    return [[hypervolume_share(p[: i + 1], among=box) for i in range(len(p))] for p in points]
+    everything = [trial for run in runs for trial in run.trials]
+    return [hypervolume_over_trials(run.trials, runs[0].objectives, everything) for run in runs]
 
 
 def measured(items: Sequence[Item], *metrics: str) -> list[Item]:
@@ -117,4 +113,9 @@ def measured(items: Sequence[Item], *metrics: str) -> list[Item]:
 
 def is_number(value: Any) -> bool:
     """Whether a metric is there and finite."""
-    return isinstance(value, int | float) and math.isfinite(value)
+    return not math.isnan(number_of({"": value}, ""))
+
+
+def printable(text: str) -> str:
+    """A text without what a picture cannot show or a file cannot hold: control characters and halves of characters."""
+    return "".join(sign if sign.isprintable() else "\ufffd" for sign in text)

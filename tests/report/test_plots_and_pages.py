@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from nas.front import front_of, hypervolume_over_trials, knee_of
+from nas.front import front_of, hypervolume_of, hypervolume_over_trials, knee_of
 from nas.ledger import Model, RunRecord, Trial
 from nas.report import RunView, plot_comparison, plot_front, write_page
 from nas.report.page import _front_figure, _hover
-from nas.report.plots import is_wide, latency_bars, staircase
+from nas.report.plots import _listed, is_wide, latency_bars, staircase
 from nas.report.view import differences, hypervolumes, labels_of
 
 RECORD = RunRecord(
@@ -56,7 +56,7 @@ def shown(trials: Sequence[Trial], models: Sequence[Model], record: RunRecord = 
     objectives = record.parsed_objectives
     complete = [t for t in trials if t.state == "complete"]
     candidates: Sequence[Trial | Model] = models or complete
-    front = sorted(front_of(candidates, objectives), key=lambda item: item.metrics.get("latency_ms", 0.0))
+    front = front_of(candidates, objectives)
     return RunView(
         record, trials, models, objectives, front_of(complete, objectives),
         [m for m in models if m.stage == "refined"], [m for m in models if m.stage == "compressed"],
@@ -91,6 +91,24 @@ UNUSUAL = {
     "size 0": changed(lambda metrics: {**metrics, "size_bytes": 0}),
     "size NaN": changed(lambda metrics: {**metrics, "size_bytes": math.nan}),
     "size None": changed(lambda metrics: {**metrics, "size_bytes": None}),
+    "one size 0": changed(
+        lambda metrics: {**metrics, "size_bytes": metrics["size_bytes"] * (metrics["accuracy"] > 0.85)}
+    ),
+    "half an interval": changed(lambda metrics: {**metrics, "latency_interval_ms": [metrics["latency_ms"]]}),
+    "interval None": changed(lambda metrics: {**metrics, "latency_interval_ms": [None, metrics["latency_ms"]]}),
+    "interval of one number": changed(lambda metrics: {**metrics, "latency_interval_ms": 1.0}),
+    "latency in words": changed(lambda metrics: {**metrics, "latency_ms": "unknown"}),
+    "one latency infinite": changed(
+        lambda metrics: {**metrics, "latency_ms": math.inf if metrics["accuracy"] > 0.9 else metrics["latency_ms"]}
+    ),
+    "accuracy None": changed(lambda metrics: {**metrics, "accuracy": None}),
+    "one huge size": changed(lambda metrics: {**metrics, "size_bytes": 10**400 if metrics["accuracy"] > 0.9 else 1}),
+    "one absurd size": changed(
+        lambda metrics: {**metrics, "size_bytes": 1e300 if metrics["accuracy"] > 0.9 else 1e-300}
+    ),
+    "negative deviation": changed(lambda metrics: {**metrics, "accuracy_std": -0.1}),
+    "name with controls": shown(trials(), models(), replace(RECORD, name="a\n\x00\x1b[31m\udcff")),
+    "name in other letters": shown(trials(), models(), replace(RECORD, name="\u65e5\u672c\u8a9e")),
     "name with formulas": shown(trials(), models(), replace(RECORD, name="a$x_{$b")),
     "long name": shown(trials(), models(), replace(RECORD, name="name" * 60)),
 }
@@ -107,6 +125,36 @@ def test_unusual_runs_are_shown(run: RunView, tmp_path: Path) -> None:
     says_so = "No complete trial yet." in (tmp_path / "page.html").read_text(encoding="utf-8")
     assert says_so == (not run.front)
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_run_of_any_name_stands_in_the_legend(tmp_path: Path) -> None:
+    assert [_listed(name) for name in ("_hidden", "run")] == [" _hidden", "run"]
+    plot_comparison([shown(trials(), [], replace(RECORD, name="_hidden"))], tmp_path / "c.png")
+
+
+EVIL = "<script>alert('x')</script>&\"'"
+
+
+def test_nothing_from_users_or_data_is_markup(tmp_path: Path) -> None:
+    texts = ("name", "command", "space_file", "task", "data", "label", "target", "sampler", "revision", "created")
+    record = replace(RECORD, **dict.fromkeys(texts, EVIL), limits=(EVIL,), versions={EVIL: EVIL})
+    evil_trials = [replace(t, decisions={EVIL: EVIL}, reason=EVIL) for t in trials()]
+    evil_models = [replace(m, name=EVIL, passes=(EVIL,), decisions={EVIL: EVIL}) for m in models()]
+    run = shown(evil_trials, evil_models, RECORD)
+    run = replace(run, record=record)
+    write_page([run], tmp_path / "page.html")
+    write_page([run, replace(run, record=replace(record, target="other"))], tmp_path / "pages.html")
+    for name in ("page.html", "pages.html"):
+        page = (tmp_path / name).read_text(encoding="utf-8")
+        assert "<script>alert" not in page
+        assert "alert(&#39;x&#39;)" in page
+
+
+def test_the_page_says_the_hypervolume_that_the_terminal_says(tmp_path: Path) -> None:
+    run = shown(trials(), [])
+    write_page([run], tmp_path / "page.html")
+    said = f"in the end {hypervolume_of(run.trials, run.objectives):.3f}."
+    assert said in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def traces(runs: Sequence[RunView], metric: str = "latency_ms") -> list[dict[str, Any]]:
