@@ -1,67 +1,22 @@
 from __future__ import annotations
 
 import json
-import shutil
+import os
 import subprocess
 import sys
-import wave
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 import torch
+from bundles import AUDIO, IMAGE, LABELS, STEPS, TABLE, describe, make_bundle, run, tone, write_wav
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
-from nas import predict as predictor
 from nas.blocks import Gated, Input, Network, Series, Text
 from nas.evaluate import input_shapes
 from nas.export import export_onnx
-from nas.predict import PredictError, load_bundle, log_mel, predict, prepare, read_wav, softmax
-from nas.tasks.digits import audio_preprocessing
-
-STEPS = dict(audio_preprocessing())
-IMAGE: dict[str, Any] = {"kind": "image", "shape": [1, 2, 3], "preprocessing": {"files": [".npy", ".pgm"]}}
-AUDIO: dict[str, Any] = {"kind": "audio", "shape": [1, 40, 62], "preprocessing": STEPS}
-TABLE: dict[str, Any] = {
-    "kind": "vector",
-    "shape": [3],
-    "preprocessing": {
-        "files": [".npy", ".csv", ".json"],
-        "columns": [{"name": "size", "fill": 5.0}, {"name": "colour", "levels": ["blue", "red"]}],
-    },
-}
-LABELS = ["low", "high"]
-
-
-def sums(shapes: dict[str, tuple[int, ...]]) -> onnx.ModelProto:
-    """A model whose second logit is the sum over all inputs, less 10 times the number of inputs; the first is 0."""
-    nodes = [helper.make_node("Flatten", [name], [f"{name}_flat"]) for name in shapes]
-    nodes += [
-        helper.make_node("Concat", [f"{name}_flat" for name in shapes], ["all"], axis=1),
-        helper.make_node("Gemm", ["all", "weight", "bias"], ["logits"]),
-    ]
-    width = sum(int(np.prod(shape)) for shape in shapes.values())
-    weight = np.stack([np.zeros(width), np.ones(width)], axis=1).astype(np.float32)
-    bias = np.array([0, -10 * len(shapes)], dtype=np.float32)
-    graph = helper.make_graph(
-        nodes,
-        "sums",
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", *s]) for n, s in shapes.items()],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 2])],
-        [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(bias, "bias")],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
-
-
-def make_bundle(folder: Path, **modalities: dict[str, Any]) -> Path:
-    folder.mkdir()
-    shutil.copy(predictor.__file__, folder / "predict.py")
-    onnx.save(sums({name: tuple(m["shape"]) for name, m in modalities.items()}), str(folder / "model.onnx"))
-    (folder / "bundle.json").write_text(json.dumps({"labels": LABELS, "modalities": modalities}))
-    return folder
+from nas.predict import PredictError, PredictWarning, load_bundle, log_mel, predict, prepare, read_wav, softmax
 
 
 @pytest.fixture
@@ -72,27 +27,6 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def table_folder(tmp_path: Path) -> Path:
     return make_bundle(tmp_path / "table", table=TABLE)
-
-
-def write_wav(path: Path, samples: NDArray[Any], rate: int = 8000, width: int = 2, channels: int = 1) -> Path:
-    with wave.open(str(path), "wb") as file:
-        file.setparams((channels, width, rate, 0, "NONE", "not compressed"))
-        file.writeframes(samples.tobytes())
-    return path
-
-
-def tone(n: int, rate: int = 8000, hz: float = 440.0) -> NDArray[np.int16]:
-    return (8000 * np.sin(2 * np.pi * hz * np.arange(n) / rate)).astype(np.int16)
-
-
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", "predict.py", *arguments],
-        check=False,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-    )
 
 
 # prepare
@@ -132,8 +66,28 @@ def test_wav_gives_the_log_mel_of_training(tmp_path: Path) -> None:
 
 
 def test_short_and_long_recordings_fit_the_window(tmp_path: Path) -> None:
-    for n in (1, 400, 30000):
+    for n in (1, 400, 8064):
         assert prepare(write_wav(tmp_path / "a.wav", tone(n)), AUDIO).shape == (1, 1, 40, 62)
+    long = write_wav(tmp_path / "a.wav", tone(30000))
+    with pytest.warns(PredictWarning, match=r"audio: .*a.wav lasts 3.75 s: the first 1.01 s are used"):
+        cut = prepare(long, AUDIO, "audio")
+    np.testing.assert_array_equal(cut, prepare(write_wav(tmp_path / "a.wav", tone(8064)), AUDIO))
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 44100])
+def test_a_long_recording_is_cut_as_if_it_were_resampled_whole(tmp_path: Path, rate: int) -> None:
+    noise = np.random.default_rng(0).integers(-9000, 9000, 4 * rate).astype(np.int16)
+    file = write_wav(tmp_path / "a.wav", noise, rate)
+    with pytest.warns(PredictWarning, match="lasts 4.00 s"):
+        cut = prepare(file, AUDIO)[0, 0]
+    np.testing.assert_array_equal(cut, log_mel(read_wav(file, 8000), STEPS))
+
+
+def test_a_truncated_recording_is_refused(tmp_path: Path) -> None:
+    file = write_wav(tmp_path / "a.wav", tone(800))
+    file.write_bytes(file.read_bytes()[:-101])
+    with pytest.raises(PredictError, match="says that it holds 800 samples, but ends after 749"):
+        prepare(file, AUDIO)
 
 
 def test_log_mel_shows_a_tone_where_it_is() -> None:
@@ -167,11 +121,28 @@ def test_eight_bits_and_stereo(tmp_path: Path) -> None:
     )
 
 
-def test_table_rows(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("colour,size\nred,1\ngreen,NA\n,nan\n")
-    np.testing.assert_array_equal(prepare(tmp_path / "a.csv", TABLE), [[1, 0, 1], [5, 0, 0], [5, 0, 0]])
-    (tmp_path / "a.json").write_text('{"size": 2, "colour": "blue"}')
-    np.testing.assert_array_equal(prepare(tmp_path / "a.json", TABLE), [[2, 1, 0]])
+RANGED: dict[str, Any] = {**IMAGE, "preprocessing": {**IMAGE["preprocessing"], "range": [0, 255]}}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.full((2, 3), 0.5), "image: has values from 0.5 to 0.5; expected 0 to 255. If 1 .* multiply it by 255"),
+        (np.full((2, 3), True), "image: has values from 1 to 1; expected 0 to 255. If 1 is its brightest"),
+        (np.full((2, 3), 256), "image: has values from 256 to 256; expected 0 to 255.$"),
+        (np.full((2, 3), -1.0), "image: has values from -1 to -1; expected 0 to 255.$"),
+    ],
+)
+def test_another_range_is_refused(value: NDArray[Any], message: str) -> None:
+    with pytest.raises(PredictError, match=message):
+        prepare(value, RANGED, "image")
+
+
+def test_black_and_dark_pictures_and_quiet_sounds_are_in_range() -> None:
+    for value in (np.zeros((2, 3)), np.full((2, 3), 1.5), np.full((2, 3), 255)):
+        np.testing.assert_array_equal(prepare(value, RANGED)[0, 0], value)
+    quiet = np.eye(40, 62, dtype=np.uint8)
+    assert prepare(quiet, {**AUDIO, "preprocessing": {**STEPS, "range": [0, 255]}}).max() == 1
 
 
 def test_softmax_of_large_logits_is_finite() -> None:
@@ -207,12 +178,7 @@ def test_wrong_arrays(value: NDArray[Any], message: str) -> None:
         (IMAGE, "a.pgm", b"P5\n2 2\n255\n1234", r"has shape \(2, 2\); expected \(1, 2, 3\)"),
         (AUDIO, "a.wav", b"", "is not a PCM WAV file: it ends too early"),
         (AUDIO, "a.wav", b"junk of some length", "is not a PCM WAV file: "),
-        (TABLE, "a.csv", b"", "holds no rows"),
-        (TABLE, "a.csv", b"size,colour\nmany,red\n", "column 'size': 'many' is not a number"),
-        (TABLE, "a.csv", b"other\n1\n", "a row has columns other; expected size, colour"),
-        (TABLE, "a.csv", b"size\ninf\n", "holds NaN or infinite values"),
-        (TABLE, "a.json", b"{", "a.json: cannot be read"),
-        (TABLE, "a.json", b"[1]", "holds no rows"),
+        (TABLE, "a.png", b"", r"a.png cannot be read; expected .npy, .csv, .json"),
     ],
 )
 def test_wrong_files(tmp_path: Path, modality: dict[str, Any], name: str, content: bytes, message: str) -> None:
@@ -257,16 +223,13 @@ def test_inputs_have_to_be_as_many(folder: Path) -> None:
 def test_incomplete_and_damaged_bundles(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(PredictError, match=r"is not a bundle \(bundle.json is missing\)"):
         load_bundle(tmp_path)
-    (folder / "model.onnx").write_bytes(b"junk")
-    with pytest.raises(PredictError, match=r"model.onnx: cannot be loaded"):
+    file = folder / "model.onnx"
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(PredictError, match=r"model.onnx: is not the file that was exported \(its hash differs\)"):
         load_bundle(folder)
-    (folder / "model.onnx").unlink()
+    file.unlink()
     with pytest.raises(PredictError, match=r"is incomplete \(model.onnx is missing\)"):
         load_bundle(folder)
-    for content in ("{", "{}", "[]"):
-        (folder / "bundle.json").write_text(content)
-        with pytest.raises(PredictError, match=r"bundle.json: is damaged"):
-            load_bundle(folder)
 
 
 # command line
@@ -301,7 +264,9 @@ def test_script_needs_nothing_of_the_package(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(("name", "content"), [("row.csv", "size,colour\n20,red\n"), ("row.json", '{"size": 20}')])
+@pytest.mark.parametrize(
+    ("name", "content"), [("row.csv", "size,colour\n20,red\n"), ("row.json", '{"size": 20, "colour": null}')]
+)
 def test_script_predicts_from_a_row(table_folder: Path, name: str, content: str) -> None:
     (table_folder / name).write_text(content)
     assert run(table_folder, name).stdout.startswith("high")
@@ -316,6 +281,9 @@ def test_script_predicts_from_a_row(table_folder: Path, name: str, content: str)
         (["bad.npz"], "error: bad.npz: cannot be read"),
         (["image=predict.py", "--bundle", "."], "error: got inputs ['image']; expected ['audio', 'image']."),
         (["a=b", "--bundle", "nowhere"], "error: nowhere: is not a bundle"),
+        (["image=a.npy", "image=b.npy"], "error: inputs image=a.npy, image=b.npy: a name is there twice"),
+        (["image=.", "audio=."], "error: image: . cannot be read; expected .npy, .pgm."),
+        (["a.npz", "--top", "0"], "argument --top: '0' is no whole number from 1"),
     ],
 )
 def test_script_says_what_is_wrong(folder: Path, arguments: list[str], message: str) -> None:
@@ -325,6 +293,54 @@ def test_script_says_what_is_wrong(folder: Path, arguments: list[str], message: 
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_what_is_read_otherwise_is_said_beside_the_answer(table_folder: Path) -> None:
+    (table_folder / "rows.csv").write_text("size,colour\n20,pink\nmany,red\n")
+    done = run(table_folder, "rows.csv", "--top", "1")
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == ["high 100.0%", "low 98.2%"]
+    assert done.stderr.splitlines() == [
+        "note: table: column 'size': 1 of 2 values ('many') is no number, so 5, the median of training, stands for it.",
+        "note: table: column 'colour': 1 of 2 values ('pink') is no level that training saw, so it has none.",
+    ]
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [("ascii", "\\xe9t\\xe9"), ("cp1252", "été"), ("utf-8", "été")])
+def test_any_terminal_can_show_labels_and_errors(folder: Path, encoding: str, shown: str) -> None:
+    description = json.loads((folder / "bundle.json").read_text())
+    description["labels"] = ["été", "雨\x1b[31m\u202e"]
+    (folder / "bundle.json").write_text(json.dumps(description))
+    np.savez(folder / "é.npz", image=np.zeros((2, 3)), audio=np.zeros((40, 62)))
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    told = [
+        subprocess.run([sys.executable, "predict.py", name], cwd=folder, capture_output=True, env=environment)
+        for name in ("é.npz", "gone é\x1b[2J.npz")
+    ]
+    assert [done.returncode for done in told] == [0, 2]
+    rain = "雨" if encoding == "utf-8" else "\\u96e8"
+    expected = f"{shown} 100.0%  {rain}\\x1b[31m\\u202e 0.0%\n"
+    assert told[0].stdout.decode(encoding) == expected
+    assert told[1].stderr.decode(encoding).endswith("\\x1b[2J.npz: is not there; expected a file.\n")
+
+
+def test_a_reader_that_has_enough_is_no_error(table_folder: Path) -> None:
+    (table_folder / "rows.csv").write_text("size,colour\n" + "20,red\n" * 20_000)
+    line = f"{sys.executable} predict.py rows.csv | head -1"
+    done = subprocess.run(["sh", "-c", line], cwd=table_folder, capture_output=True, text=True)
+    assert (done.stdout.count("\n"), done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("home", ["HOME", "XDG_CACHE_HOME"])
+def test_the_runtime_leaves_nothing_in_the_users_home(folder: Path, tmp_path: Path, home: str) -> None:
+    np.savez(folder / "sample.npz", image=np.zeros((2, 3)), audio=np.zeros((40, 62)))
+    (tmp_path / "home").mkdir()
+    kept = {
+        name: value for name, value in os.environ.items() if name not in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
+    }
+    environment = {**kept, "HOME": str(tmp_path / "home"), home: str(tmp_path / "home")}
+    subprocess.run([sys.executable, "predict.py", "sample.npz"], cwd=folder, env=environment, check=True)
+    assert not [*(tmp_path / "home").rglob("*")]
 
 
 @pytest.fixture(scope="module")
@@ -338,12 +354,11 @@ def talking(tmp_path_factory: pytest.TempPathFactory) -> Path:
     modalities = {
         name: {
             "kind": "series", "shape": given.shape, "preprocessing": {"files": [".npy"]}, "free": True,
-            "optional": True, "tokens": bool(given.vocabulary),
+            "optional": True, "tokens": bool(given.vocabulary), "vocabulary": given.vocabulary,
         }
         for name, given in inputs.items()
     }  # fmt: skip
-    (folder / "bundle.json").write_text(json.dumps({"labels": LABELS, "modalities": modalities}))
-    return folder
+    return describe(folder, (folder / "model.onnx").read_bytes(), modalities)
 
 
 def test_a_bundle_takes_other_lengths_and_does_without_what_is_optional(talking: Path) -> None:
@@ -358,6 +373,11 @@ def test_a_bundle_takes_other_lengths_and_does_without_what_is_optional(talking:
         assert not np.allclose(given, both, atol=1e-6)
     with pytest.raises(PredictError, match="voice: steps that are not there come before others"):
         predict(bundle, {"voice": ended[..., ::-1]})
+    for ids in ([[3, -4, 5]], [[3, 4.5, 5]]):
+        with pytest.raises(PredictError, match="text: holds .*; expected token ids, whole and from 0"):
+            predict(bundle, {"text": np.array(ids)})
+    with pytest.raises(PredictError, match="text: holds token 20; expected ids below 20"):
+        predict(bundle, {"text": np.array([[3, 4, 20]])})
     with pytest.raises(PredictError, match="text: steps that are not there come before others"):
         predict(bundle, {"text": np.array([[3, 0, 5]])})
     with pytest.raises(PredictError, match=r"got inputs \[\]; expected .*at least one; .* may be missing"):

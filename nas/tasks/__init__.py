@@ -8,12 +8,22 @@ from pathlib import Path
 from nas.errors import TaskError, unknown
 from nas.tasks.avdigits import load_avdigits
 from nas.tasks.digits import load_digits
-from nas.tasks.table import load_table
-from nas.tasks.task import Modality, Split, Task
+from nas.tasks.table import load_table, prove_preparation
+from nas.tasks.task import Modality, Source, Split, Task
 
-__all__ = ["TASKS", "Modality", "Split", "Task", "load_table", "load_task"]
+__all__ = ["TASKS", "Modality", "Source", "Split", "Task", "load_table", "load_task", "prove_preparation"]
 
-TASKS: Mapping[str, Callable[[Path | None], Task]] = {"digits": lambda _: load_digits(), "avdigits": load_avdigits}
+
+def _digits(data: Path | None) -> Task:
+    if data is not None:
+        raise TaskError(
+            f"--data {data}: task 'digits' brings its own data and reads no folder.",
+            "Leave --data out, or name the task that the folder is for with --task.",
+        )
+    return load_digits()
+
+
+TASKS: Mapping[str, Callable[[Path | None], Task]] = {"digits": _digits, "avdigits": load_avdigits}
 """Every built-in task: name → loader, which is given the data folder."""
 
 
@@ -22,10 +32,10 @@ def load_task(name: str, data: Path | None = None) -> Task:
 
     Args:
         name: Its name.
-        data: Folder of data that the project does not bring along; tasks that need none ignore it.
+        data: Folder of data that the project does not bring along.
 
     Raises:
-        TaskError: If the task is not known, or its data are missing or damaged.
+        TaskError: If the task is not known, its data are missing or damaged, or it reads no folder and is given one.
     """
     if name not in TASKS:
         raise TaskError(unknown("task", name, TASKS))

@@ -52,7 +52,12 @@ def load_avdigits(data: Path | None) -> Task:
         "avdigits",
         {
             "image": Modality("image", (1, 28, 28), *statistics(train["image"]), image_preprocessing()),
-            "audio": Modality("audio", (1, 40, 62), *statistics(train["audio"]), {"files": [".npy"], "values": CODING}),
+            "audio": Modality(
+                "audio",
+                (1, 40, 62),
+                *statistics(train["audio"]),
+                {"files": [".npy"], "values": CODING, "range": [0, 255]},
+            ),
         },
         tuple("0123456789"),
         splits["train"],

@@ -73,7 +73,7 @@ class Difficulty:
 
 def image_preprocessing() -> Mapping[str, Any]:
     """How a picture is read when a model is deployed."""
-    return {"files": [".npy", ".pgm"], "values": "grey levels from 0 to 255"}
+    return {"files": [".npy", ".pgm"], "values": "grey levels from 0 to 255", "range": [0, 255]}
 
 
 def audio_preprocessing() -> Mapping[str, Any]:
@@ -114,7 +114,9 @@ def load_digits(difficulty: Difficulty | None = None, cache: Path | None = None)
         "digits",
         {
             "image": Modality("image", (1, 28, 28), *statistics(train["image"]), image_preprocessing()),
-            "audio": Modality("audio", (1, 40, 62), *statistics(train["audio"]), audio_preprocessing()),
+            "audio": Modality(
+                "audio", (1, 40, 62), *statistics(train["audio"]), {**audio_preprocessing(), "range": [0, 255]}
+            ),
         },
         tuple("0123456789"),
         splits["train"],

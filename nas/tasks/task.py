@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -61,6 +62,19 @@ class Modality:
 
 
 @dataclass(frozen=True)
+class Source:
+    """The file that a task's samples were read from, by which its preparation can be proven.
+
+    Attributes:
+        path: The file.
+        rows: For train, valid and test the row of each sample in it, `(n,)`, from 0.
+    """
+
+    path: Path
+    rows: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
 class Task:
     """A data set split for training, selection and the final score.
 
@@ -72,7 +86,8 @@ class Task:
         valid: For every selection.
         test: Scored once, for models that are kept.
         attribution: Whom results built on the data must name; may be empty.
-        notes: What was left out of the data or changed in them, a sentence each.
+        notes: What was left out, converted or recognised at loading, or is in two splits; a sentence each.
+        source: The file of a user's own table.
     """
 
     name: str
@@ -83,6 +98,7 @@ class Task:
     test: Split
     attribution: str = ""
     notes: tuple[str, ...] = ()
+    source: Source | None = None
 
     @property
     def inputs(self) -> Mapping[str, Input]:

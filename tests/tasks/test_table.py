@@ -164,14 +164,19 @@ def test_file_is_missing(tmp_path: Path) -> None:
 
 
 def test_unknown_ending(tmp_path: Path) -> None:
-    with pytest.raises(TaskError, match=r"expected a file that ends in .csv or .parquet"):
+    with pytest.raises(TaskError, match=r"expected a file that ends in .csv, .tsv, .txt, .json, .parquet"):
         load_table(tmp_path / "table.xls", "kind")
 
 
 @pytest.mark.parametrize(
-    ("name", "content"), [("a.csv", b""), ("a.parquet", b"no parquet"), ("b.csv", b"\xff\xfe\x00")]
+    ("name", "content", "message"),
+    [
+        ("a.csv", b"", "holds no rows"),
+        ("a.parquet", b"no parquet", "cannot be read: "),
+        ("b.csv", b"\xff\xfe\x00", "cannot be read: is no text"),
+    ],
 )
-def test_damaged_file(tmp_path: Path, name: str, content: bytes) -> None:
+def test_damaged_file(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(TaskError, match="cannot be read: "):
+    with pytest.raises(TaskError, match=message):
         load_table(tmp_path / name, "kind")
