@@ -64,7 +64,7 @@ def spelled_alike(name: str, texts: Iterable[str]) -> list[str]:
     spellings: dict[str, set[str]] = {}
     for text in texts:
         spellings.setdefault(canonical(text), set()).add(text)
-    several = [sorted(found) for found in spellings.values() if len(found) > 1]
+    several = sorted(sorted(found) for found in spellings.values() if len(found) > 1)
     shown = "; ".join(", ".join(map(repr, found)) for found in several[:4])
     return [f"column {name!r}: one value written in several ways is one value: {shown}."] if several else []
 
