@@ -52,3 +52,8 @@ def test_unknown_task_names_the_nearest() -> None:
 def test_data_that_is_no_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TaskError, match=r"gone: is not a folder; task 'avdigits' expects one"):
         load_task("avdigits", tmp_path / "gone")
+
+
+def test_a_task_that_reads_no_folder_refuses_one(tmp_path: Path) -> None:
+    with pytest.raises(TaskError, match=r"--data .*: task 'digits' brings its own data and reads no folder.\nLeave"):
+        load_task("digits", tmp_path)
