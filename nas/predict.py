@@ -491,6 +491,8 @@ def _array(content: bytes, where: str) -> Array:
     stream = io.BytesIO(content)
     with _told(f"{where}: is not a .npy file of numbers"):
         version = np.lib.format.read_magic(stream)
+        if version not in ((1, 0), (2, 0)):
+            raise PredictError(f"{where}: is a .npy file of version {version}; expected 1.0 or 2.0.")
         if version == (1, 0):
             shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(stream)
         else:

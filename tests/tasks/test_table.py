@@ -147,7 +147,7 @@ def test_everything_that_is_left_out_or_converted_is_told(tmp_path: Path) -> Non
         "column 'price': a comma separates thousands: '1,046' is 1046.",
         "column 'share': what ends in % is divided by 100: '46%' is 0.46.",
         "missing numbers are the median of the training rows: 'size' (24 of 200).",
-        "column 'size': 1 of 200 values ('heavy') is no number, so 9.976, the median of training, stands for it.",
+        "column 'size': 1 of 200 values ('heavy') is no number, so 10.2551, the median of training, stands for it.",
     )
 
 
