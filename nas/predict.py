@@ -227,7 +227,10 @@ def _session(content: bytes, where: str) -> Any:
     options.intra_op_num_threads = 1
     options.log_severity_level = 4  # what goes wrong is raised, and said once
     options.add_free_dimension_override_by_name("batch", 1)  # as it was measured: shapes known, so less to compute
-    loading = (runtime.InferenceSession(each, options, providers=["CPUExecutionProvider"]) for each in [content])
+    loading = (
+        runtime.InferenceSession(each, options, providers=["CPUExecutionProvider"], enable_fallback=0)  # it prints
+        for each in [content]
+    )
     return _within(LOAD_S, loading, lambda _: f"{where}: cannot be loaded")[0]
 
 

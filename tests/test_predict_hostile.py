@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import random
 import re
 import resource
 import struct
@@ -20,11 +21,12 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
 from bundles import AUDIO, IMAGE, LABELS, TABLE, describe, make_bundle, sums
 from onnx import TensorProto, helper, numpy_helper
 
-from nas.predict import PredictError, load_bundle, main, predict
+from nas.predict import PredictError, _named, load_bundle, main, predict
 
 DIGEST = "0" * 64
 
@@ -229,6 +231,7 @@ NAN = [*flat("flat"), helper.make_node("Gemm", ["flat", "weight"], ["logits"])]
         (b"", "model.onnx: cannot be loaded: "),
         (b"junk", "model.onnx: cannot be loaded: "),
         (sums({"image": (1, 2, 3)}).SerializeToString()[:-9], "model.onnx: cannot be loaded: "),
+        (sums({"image": (1, 2, 3)}).SerializeToString().replace(b"Gemm", b"Gem\xff"), "cannot be loaded: 'utf-8'"),
         (sums({"other": (1, 2, 3)}), r"model.onnx: takes \['other'\] and gives 1 outputs; expected \['image'\]"),
         (sums({"image": (1, 9, 3)}), "sample 0: cannot be computed: "),
         (model([helper.make_node("Cast", ["image"], ["logits"], to=1)], kind=TensorProto.INT64), "sample 0: cannot be"),
@@ -238,7 +241,7 @@ NAN = [*flat("flat"), helper.make_node("Gemm", ["flat", "weight"], ["logits"])]
         (model([helper.make_node("Reshape", ["image", "to"], ["logits"])],
                numpy_helper.from_array(np.array([7, 7]), "to")), "cannot be (loaded|computed)"),
     ],
-    ids=["empty", "junk", "cut", "names", "shape", "type", "operator", "width", "nan", "reshape"],
+    ids=["empty", "junk", "cut", "text", "names", "shape", "type", "operator", "width", "nan", "reshape"],
 )  # fmt: skip
 def test_models_that_do_not_fit(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], content: bytes | onnx.ModelProto, fault: str
@@ -246,9 +249,9 @@ def test_models_that_do_not_fit(
     describe(tmp_path, content, {"image": IMAGE})
     np.save(tmp_path / "a.npy", np.ones((2, 3)))
     assert main([str(tmp_path / "a.npy"), "--bundle", str(tmp_path)]) == 2
-    shown = capfd.readouterr().err
-    assert shown.count("\n") == 1, "the runtime logs nothing besides"
-    assert re.search(fault, shown)
+    shown = capfd.readouterr()
+    assert (shown.out, shown.err.count("\n")) == ("", 1), "the runtime prints nothing besides"
+    assert re.search(fault, shown.err)
 
 
 def test_a_model_that_is_not_the_one_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -429,3 +432,39 @@ def test_a_large_file_is_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[
     with (tmp_path / "a.npy").open("wb") as file:
         file.truncate(1 << 40)
     assert "has 1099511627776 bytes; expected at most 268435456" in said(capsys, folder, str(tmp_path / "a.npy"))
+
+
+def mutated(content: bytes, rng: random.Random) -> bytes:
+    """The content, some bytes of which are changed, cut, repeated or put in."""
+    for _ in range(rng.choice([1, 1, 2, 5, 20])):
+        place, other = rng.randrange(len(content)), rng.randrange(len(content))
+        new = rng.choice([rng.randbytes(4), b"\xff" * 4, bytes(4), b"9999", b'"\n,;', content[other : other + 20], b""])
+        content = content[:place] + new + content[place + rng.choice([0, len(new), 8]) :] or b"x"
+    return content
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.pgm", "a.wav", "a.csv", "a.json", "a.parquet"])
+@pytest.mark.filterwarnings("ignore::nas.predict.PredictWarning")
+def test_random_damage(tmp_path: Path, name: str) -> None:
+    file, rng = tmp_path / name, random.Random(name)
+    modality = {"a.wav": AUDIO, "a.csv": TABLE, "a.json": TABLE, "a.parquet": TABLE}.get(name, IMAGE)
+    np.save(tmp_path / "a.npy", np.ones((2, 2, 3), np.uint8))
+    (tmp_path / "a.npz").write_bytes(npz(given=(tmp_path / "a.npy").read_bytes()))
+    (tmp_path / "a.pgm").write_bytes(b"P5\n3 2\n255\n123456")
+    (tmp_path / "a.wav").write_bytes(wav())
+    rows = pd.DataFrame({"size": [1.5, 2, None], "colour": ["red", "blue", None], "more": [1, 2, 3]})
+    rows.to_csv(tmp_path / "a.csv")
+    rows.to_json(tmp_path / "a.json", orient="records")
+    rows.to_parquet(tmp_path / "a.parquet")
+    content = file.read_bytes()
+    bundle = load_bundle(make_bundle(tmp_path / "bundle", given=modality))
+    outcomes: list[str] = []
+    for _ in range(100):
+        file.write_bytes(mutated(content, rng))
+        try:
+            shares = predict(bundle, _named([str(file)], ["given"]))
+            outcomes.append("predicted" if np.isfinite(shares).all() else "nonsense")
+        except PredictError:
+            outcomes.append("refused")
+    assert set(outcomes) <= {"predicted", "refused"}
+    assert outcomes.count("refused") > 10
