@@ -608,7 +608,7 @@ def canonical(text: str) -> str:
 
 def parse_number(text: str, decimal: str = ".", thousands: str = "") -> float | None:
     """The number that a text writes with these marks, or None; what ends in `%` is divided by 100."""
-    plain = re.sub(r"[\u00a0\u202f]", " ", text)
+    plain = text if text.isascii() else re.sub(r"[\u00a0\u202f]", " ", text)
     digits = plain.removesuffix("%").rstrip()
     if not _number_pattern(decimal, thousands).fullmatch(digits):
         return None
@@ -683,22 +683,21 @@ def _read_delimited(path: Path) -> Table:
         said.append(f"its cells are separated by {separator!r}.")
     if blank:
         said.append(f"{blank} blank lines between rows are no rows.")
-    columns = [*map(list, zip(*rows, strict=True))] if rows else [list[str]() for _ in names]
-    if len(columns) > len(names) and not any(columns[-1]):
+    first = 0
+    if rows and len(rows[0]) > len(names) and not any(row[-1] for row in rows):
         said.append("every row ends with a separator, and the header does not; nothing comes after it.")
-        columns = columns[:-1]
-    elif len(columns) > len(names):
+    elif rows and len(rows[0]) > len(names):
         said.append("the first cell of each row has no name in the header: it is the row's name and no column.")
-        columns = columns[1:]
-    cells = [[text or None for text in column] for column in columns]
+        first = 1
     unique, renamed = _named_once(names)
-    return Table(dict(zip(unique, cells, strict=True)), separator=separator, notes=(*said, *renamed))
+    columns = {name: [row[place] or None for row in rows] for place, name in enumerate(unique, first)}
+    return Table(columns, separator=separator, notes=(*said, *renamed))
 
 
-def _delimited_rows(path: Path, text: str, separator: str) -> tuple[list[str], list[list[str]], int]:
+def _delimited_rows(path: Path, text: str, separator: str) -> tuple[list[str], list[tuple[str, ...]], int]:
     """The header, the rows, all equally long, and how many blank lines came between them."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
-    rows: list[list[str]] = []
+    rows: list[tuple[str, ...]] = []
     blank = waiting = 0
     try:
         names = next((row for row in reader if row), [])
@@ -707,7 +706,7 @@ def _delimited_rows(path: Path, text: str, separator: str) -> tuple[list[str], l
                 waiting += 1
                 continue
             blank, waiting = blank + waiting, 0
-            rows.append([sys.intern(cell.strip()) for cell in row])
+            rows.append(tuple(map(sys.intern, map(str.strip, row))))
             most = len(rows[0]) if len(rows[0]) == len(names) + 1 else len(names)
             if len(row) != most:
                 raise PredictError(f"{path}: line {reader.line_num} has {len(row)} cells; expected {most}.")

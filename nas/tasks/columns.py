@@ -84,10 +84,12 @@ def missing_note(table: Table, columns: Sequence[Mapping[str, Any]]) -> list[str
 
 
 def _marks(present: Counter[str], tried: Sequence[tuple[str, str]]) -> tuple[str, str]:
-    def fitting(marks: tuple[str, str]) -> int:
-        return sum(count for text, count in present.items() if parse_number(text, *marks) is not None)
-
-    return max(tried, key=fitting)
+    fitting: dict[tuple[str, str], int] = {}
+    for marks in tried:
+        fitting[marks] = sum(count for text, count in present.items() if parse_number(text, *marks) is not None)
+        if fitting[marks] == present.total():
+            break
+    return max(fitting, key=lambda marks: fitting[marks])
 
 
 def _numbers(
