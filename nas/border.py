@@ -26,6 +26,9 @@ T = TypeVar("T")
 MOST_PRINTED = 64 * 1024
 """Characters that are kept of what a candidate prints, the last ones."""
 
+MOST_SAID = 1500
+"""Characters of an error that are kept; where it came from stands behind them."""
+
 _OURS = (str(Path(__file__).parent), *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")))
 
 
@@ -95,7 +98,7 @@ def at_border(step: Callable[[], T], refused: Callable[[str], T], folder: Path) 
 def reason_of(error: BaseException) -> str:
     """What an error says, and the file and line of the user's own code that it came from, if it did."""
     said = error.message if isinstance(error, NasError) else str(error)
-    return cleaned(f"{type(error).__name__}: {said}".removesuffix(": ") + _place(error))
+    return cleaned(f"{type(error).__name__}: {said}".removesuffix(": "), MOST_SAID) + cleaned(_place(error))
 
 
 def disk_full(folder: Path) -> RunError:

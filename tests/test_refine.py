@@ -14,7 +14,7 @@ from nas.devices import Latency, Target
 from nas.errors import RunError
 from nas.evaluate import Outcome
 from nas.ledger import Ledger, Model, RunRecord, Trial, create_ledger
-from nas.refine import FAILED_FILE, RefineJob, Refusal, _drafts, _failed_before, _is_done, _kept, refine_job
+from nas.refine import FAILED_FILE, RefineJob, Refusal, _failed_before, _is_done, _kept, refine_job
 from nas.run import Context
 from nas.tasks import Task
 from nas.tasks.task import Modality, Split
@@ -135,11 +135,3 @@ def test_a_full_disk_ends_the_command(context: Context) -> None:
 
     with pytest.raises(RunError, match="no space left on the disk"):
         refine_job(context, RefineJob(4, DECISIONS, 0), full)
-
-
-def test_drafts_of_a_killed_command_are_emptied(tmp_path: Path) -> None:
-    (tmp_path / "refining" / "4-0.part").mkdir(parents=True)
-    with _drafts(tmp_path / "refining"):
-        assert not (tmp_path / "refining").exists()
-        (tmp_path / "refining").mkdir()
-    assert not (tmp_path / "refining").exists()
