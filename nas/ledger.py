@@ -420,7 +420,7 @@ def _check_types(values: Any) -> None:
         else:
             is_right = isinstance(value, kind) and (kind is not int or not isinstance(value, bool))
         if not is_right:
-            raise TypeError(f"{name} is {value!r:.60}; expected {str(hint).removeprefix('<class ').strip('>')}")
+            raise TypeError(f"{name} is {value!r:.60}; expected {getattr(hint, '__name__', hint)}")
 
 
 def write_model(folder: Path, model: Model) -> Model:

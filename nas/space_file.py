@@ -110,10 +110,13 @@ def _not_python(file: Path, error: Exception) -> SpaceError:
 
 
 def _make_importable(folders: Sequence[Path]) -> Sequence[Path]:
-    """Put folders in front of the import path, in the place of those of an earlier space; gives these."""
+    """Put folders in front of the import path, in the place of those of an earlier space; gives these.
+
+    Where they differ, what was imported from those is forgotten.
+    """
     before = [Path(entry) for entry in sys.path if isinstance(entry, _SpaceFolder)]
     sys.path[:] = [entry for entry in sys.path if not isinstance(entry, _SpaceFolder)]
-    for folder in set(before) - set(folders):
+    for folder in before if before != folders else ():
         for name, module in list(sys.modules.items()):
             if str(folder) not in sys.path and _is_below(name, module, folder):
                 del sys.modules[name]
