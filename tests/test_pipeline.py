@@ -133,6 +133,18 @@ def test_every_failure_is_recorded_with_its_reason(tmp_path: Path, table: Path) 
     assert "worker died twice" in trials["kill"].reason
     assert "cannot be written" in trials["no export"].reason
     assert not list(ledger.folder.glob("trials/*.part"))
+    assert trials["nan"].metrics["params"] > 0
+    error = (ledger.trial_folder(trials["bad shape"].number) / "error.txt").read_text()
+    assert error.startswith("Traceback")
+    assert "expected 1 or 2 or 3 axes" in error
+
+
+def test_a_search_of_which_every_trial_fails_says_why_most_did(tmp_path: Path, table: Path) -> None:
+    space = tmp_path / "tricky.py"
+    space.write_text(TRICKY.replace('"well", "bad shape", "nan", "kill", "no export"', '"nan", "no export"'))
+    with pytest.raises(RunError, match=r"all 2 trials failed, 1 of them so: .*\n.*trials/<number>/error.txt"):
+        search(space, tmp_path / "run", data=table, label="kind", trials=2, sampler="grid", training=Training(epochs=1))
+    assert [t.state for t in open_ledger(tmp_path / "run").trials()] == ["failed"] * 2
 
 
 def test_a_full_disk_stops_the_search_and_loses_nothing(small_disk: Path, table: Path, space_file: Path) -> None:
@@ -161,7 +173,7 @@ def test_optuna_sampler_and_exhausted_space(tmp_path: Path, table: Path) -> None
 
 
 def test_a_limit_that_nothing_meets_says_how_many_were_refused(tmp_path: Path, table: Path, space_file: Path) -> None:
-    with pytest.raises(ObjectiveError, match=r"limits params<=10: refused all 3 architectures; .*breaks params<=10"):
+    with pytest.raises(ObjectiveError, match=r"limits params<=10: refused all 3 architectures; the nearest is trial \d, which breaks params<=10 \(\d+\)"):
         search(space_file, tmp_path / "run", data=table, label="kind", trials=3, limits=["params<=10"])
     states = [t.state for t in open_ledger(tmp_path / "run").trials()]
     assert states.count("infeasible") == 3
