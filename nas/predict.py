@@ -268,7 +268,7 @@ def _within(
         try:
             for step in steps:
                 done.append(step)  # noqa: PERF402 - who waits counts them
-        except (*_failures(), *DAMAGE) as error:
+        except Exception as error:  # noqa: BLE001 - handed on to who waits
             errors.append(error)
 
     thread = threading.Thread(target=attempt, daemon=True)
@@ -280,9 +280,11 @@ def _within(
             raise TimeLimitError(f"{fault(before)} within {seconds:g} s.")
         before = len(done)
         thread.join(seconds)
-    if errors:
+    if not errors:
+        return done
+    if isinstance(errors[0], (*_failures(), *DAMAGE)):
         raise PredictError(f"{fault(len(done))}: {_first_line(errors[0])}")
-    return done
+    raise errors[0]
 
 
 # What a bundle says of itself
@@ -293,7 +295,8 @@ def _check_description(where: str, values: Any) -> None:
     labels, modalities, digest = values.get("labels"), values.get("modalities"), values.get("sha256")
     _expect(_is_texts(labels) and len(labels) > 1, where, "labels are not two texts or more")
     _expect(len(set(labels)) == len(labels), where, "a label is there twice")
-    _expect(isinstance(digest, str) and len(digest) == 64, where, "the hash of model.onnx (sha256) is missing")
+    is_digest = isinstance(digest, str) and len(digest) == 64
+    _expect(is_digest, where, "the hash of model.onnx (sha256) is missing; export it again")
     _expect(isinstance(modalities, dict) and bool(modalities), where, "modalities are missing")
     for name, modality in modalities.items():
         _check_modality(f"{where}: {name}", modality)
@@ -326,7 +329,7 @@ def _check_columns(where: str, columns: Any, shape: Sequence[int]) -> None:
         at = f"{where}: column {column['name']!r}"
         if "levels" in column:
             levels = column["levels"]
-            _expect(_is_texts(levels) and len(set(levels)) == len(levels), at, "levels are no different texts")
+            _expect(_is_texts(levels) and len(set(levels)) == len(levels), at, "levels are not different texts")
             continue
         marks = (column.get("decimal", "."), column.get("thousands", ""))
         _expect(_is_number(column.get("fill")), at, "has neither levels nor a finite fill")
@@ -974,7 +977,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Predict from the command line: labels to the output, what must be said of the inputs to the error output.
 
     Returns:
-        The exit code: 0, or 2 for an input that cannot be used. A model that does not stop ends the process with 2.
+        The exit code: 0, or 2 for an input that cannot be used. A model that does not stop ends the process with 2,
+        Ctrl-C with 130.
     """
     options = _parser().parse_args(arguments)
     with warnings.catch_warnings(record=True) as said:
@@ -987,6 +991,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if isinstance(error, TimeLimitError):
                 os._exit(2)  # its native thread still runs, and would fall over what an orderly exit takes away
             return 2
+        except KeyboardInterrupt:
+            os._exit(130)  # for the same reason
     for warning in said:
         _print(sys.stderr, f"note: {warning.message}")
     try:

@@ -386,3 +386,13 @@ def test_a_bundle_takes_other_lengths_and_does_without_what_is_optional(talking:
         predict(bundle, {"voice": np.full((1, 2, 4), np.inf)})
     with pytest.raises(PredictError, match=r"voice: has shape \(1, 3, 4\); expected \(2, 4\)"):
         predict(bundle, {"voice": np.zeros((1, 3, 4))})
+
+
+def test_an_interrupted_script_ends_with_130(folder: Path) -> None:
+    code = (
+        "import predict, sys, threading, _thread; "
+        "predict.load_bundle = lambda _: (threading.Timer(0.2, _thread.interrupt_main).start(), time.sleep(9)); "
+        "import time; sys.exit(predict.main(['a.npz']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

@@ -167,8 +167,8 @@ FILES = {"files": [".npy"]}
         (with_column(name=None), "a column has no name"),
         (with_column(fill="x"), "image: column 'size': is damaged: has neither levels nor a finite fill"),
         (with_column(fill=1e300), "has neither levels nor a finite fill"),
-        (with_column(levels=None), "levels are no different texts"),
-        (with_column(levels=["a", "a"]), "levels are no different texts"),
+        (with_column(levels=None), "levels are not different texts"),
+        (with_column(levels=["a", "a"]), "levels are not different texts"),
         (with_column(levels=["a", "b"]), r"columns make 2 numbers, but its shape is \[1\]"),
         (with_column(decimal="x"), "has no such marks"),
         (with_column(decimal=[1]), "has no such marks"),
@@ -296,6 +296,17 @@ def test_many_samples_have_time_each(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("nas.predict.RUN_S", 0.2)
     assert len(predict(replace(bundle, session=Slow()), {"image": np.ones((10, 2, 3))})) == 10
+
+
+def test_what_nobody_expects_is_not_lost_in_a_thread(tmp_path: Path) -> None:
+    bundle = load_bundle(make_bundle(tmp_path / "bundle", image=IMAGE))
+
+    class Odd:
+        def run(self, *_: Any) -> list[Any]:
+            raise AssertionError("odd")
+
+    with pytest.raises(AssertionError, match="odd"):
+        predict(replace(bundle, session=Odd()), {"image": np.ones((10, 2, 3))})
 
 
 # inputs

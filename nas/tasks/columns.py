@@ -52,7 +52,8 @@ def learn_column(table: Table, name: str, train: NDArray[np.int64]) -> tuple[Map
     numbers = {text: number for text in present if (number := parse_number(text, *marks)) is not None}
     share = sum(present[text] for text in numbers) / max(1, present.total())
     if share >= ENOUGH:
-        return _numbers(name, present, numbers, marks)
+        description, notes = _numbers(name, present, numbers, marks)
+        return description, notes + _doubt(name, numbers, marks, table.separator)
     description, notes = _levels(name, seen)
     if description is None and share:
         notes = [f"{note[:-1]}; {share:.0%} of its values are numbers, less than {ENOUGH:.0%}." for note in notes]
@@ -116,6 +117,15 @@ def _conversions(name: str, numbers: Mapping[str, float], marks: tuple[str, str]
         (percent, "what ends in % is divided by 100"),
     ]
     return [f"column {name!r}: {how}: {text!r} is {numbers[text]:.10g}." for text, how in said if text is not None]
+
+
+def _doubt(name: str, numbers: Mapping[str, float], marks: tuple[str, str], separator: str) -> list[str]:
+    """Say so where `1.500` is read as one and a half, and `;` between cells makes fifteen hundred as likely."""
+    pointed = [text for text in numbers if "." in text]
+    is_doubtful = marks == (".", "") and separator == ";" and pointed
+    if not is_doubtful or any(parse_number(text, ",", ".") is None for text in pointed):
+        return []
+    return [f"column {name!r}: a point is the decimal mark: {pointed[0]!r} is {numbers[pointed[0]]:.10g}."]
 
 
 def _levels(name: str, seen: Counter[str]) -> tuple[Mapping[str, Any] | None, list[str]]:

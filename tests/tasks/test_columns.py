@@ -47,6 +47,12 @@ def test_a_comma_is_a_decimal_mark_where_semicolons_separate() -> None:
         assert notes
 
 
+def test_a_point_is_told_where_semicolons_make_it_doubtful() -> None:
+    assert learn("1.500", "12.250")[1] == []
+    assert learn("1.500", "12.25", separator=";")[1] == []
+    assert learn("1.500", "12.250", separator=";")[1] == ["column 'x': a point is the decimal mark: '1.500' is 1.5."]
+
+
 def test_mostly_numbers_are_numbers() -> None:
     odd = [*map(str, range(500)), "?", "n/a", None, "unknown"]
     description, _ = learn(*odd)
