@@ -149,13 +149,14 @@ def load_bundle(folder: Path) -> Bundle:
         PredictError: If a file of it is missing, damaged, not the one that was exported, or takes `LOAD_S` to load.
     """
     description = folder / "bundle.json"
-    if not description.is_file():
-        raise PredictError(f"{folder}: is not a bundle (bundle.json is missing).")
+    with _told(f"{folder}: cannot be read"):
+        if not description.is_file():
+            raise PredictError(f"{folder}: is not a bundle (bundle.json is missing).")
+        if not (folder / "model.onnx").is_file():
+            raise PredictError(f"{folder}: is incomplete (model.onnx is missing).")
     with _told(f"{description}: is damaged"):
         values = json.loads(_content(description, 1 << 24), object_pairs_hook=_unique, parse_constant=_no_number)
     _check_description(str(description), values)
-    if not (folder / "model.onnx").is_file():
-        raise PredictError(f"{folder}: is incomplete (model.onnx is missing).")
     content = _content(folder / "model.onnx", 1 << 31)
     if hashlib.sha256(content).hexdigest() != values["sha256"]:
         raise PredictError(
@@ -451,7 +452,7 @@ def _check_values(array: Array, modality: Mapping[str, Any], name: str) -> None:
 def _check_range(array: Array, modality: Mapping[str, Any], name: str) -> None:
     least, most = modality["preprocessing"]["range"]
     low, high = float(array.min()), float(array.max())
-    is_unit = modality["kind"] == "image" and most > 1 and 0 < high <= 1
+    is_unit = modality.get("kind") == "image" and most > 1 and 0 < high <= 1
     if low < least or high > most or is_unit:
         mend = f" If 1 is its brightest, multiply it by {most:g}." if is_unit else ""
         raise PredictError(f"{name}: has values from {low:g} to {high:g}; expected {least:g} to {most:g}.{mend}")
@@ -467,8 +468,9 @@ def _has_gap(array: Array, is_text: bool) -> bool:
 def _read(path: Path, steps: Mapping[str, Any], name: str) -> tuple[Array, Sequence[str]]:
     """What a file holds, and what must be said of it."""
     ending = path.suffix.lower()
-    if not path.exists():
-        raise PredictError(f"{name}: {path} does not exist.")
+    with _told(f"{name}: {path} cannot be read"):
+        if not path.exists():
+            raise PredictError(f"{name}: {path} does not exist.")
     if ending in TABLES and "columns" in steps:
         return _read_rows(path, steps["columns"])
     if ending == ".wav" and "n_fft" in steps:
@@ -722,16 +724,17 @@ def _delimited_rows(path: Path, text: str, separator: str) -> tuple[list[str], l
 
 def _separator(text: str) -> str:
     """What stands between cells: what makes rows as wide as the header; else what the header has most of."""
-    sample = text if len(text) <= 1 << 20 else text[: 1 << 20].rpartition("\n")[0]
-    return max(SEPARATORS, key=lambda separator: _fit(sample, separator))
+    return max(SEPARATORS, key=lambda separator: _fit(text, separator))
 
 
-def _fit(sample: str, separator: str) -> tuple[int, int]:
-    reader = csv.reader(io.StringIO(sample, newline=""), delimiter=separator, skipinitialspace=True)
+def _fit(text: str, separator: str) -> tuple[int, int]:
+    reader = csv.reader(io.StringIO(text[: 1 << 20], newline=""), delimiter=separator, skipinitialspace=True)
     try:
-        widths = [len(row) for row in itertools.islice(reader, 100) if row]
+        rows = [*itertools.islice(reader, 100)]
     except csv.Error:
         return 0, 0
+    is_whole = len(text) <= 1 << 20 or len(rows) in (1, 100)
+    widths = [len(row) for row in (rows if is_whole else rows[:-1]) if row]
     header, rest = widths[0] if widths else 0, set(widths[1:])
     return (2 if header > 1 and rest <= {header} else 1 if rest == {header + 1} else 0), header
 
@@ -747,10 +750,17 @@ def _decoded(path: Path, content: bytes) -> tuple[str, str]:
     except UnicodeDecodeError as error:
         if encoding or re.search(rb"[\x00-\x08\x0e-\x1f]", content) or content.startswith(codecs.BOM_UTF16_LE):
             raise PredictError(f"{path}: cannot be read: is no text ({error.reason} at byte {error.start}).") from None
-        text, encoding = content.decode("cp1252", "replace"), "not UTF-8 and read as Windows-1252"
+        text, encoding = _single_bytes(content)
     if "\0" in text:
         raise PredictError(f"{path}: cannot be read: holds NUL characters. Save it as UTF-8.")
     return text, encoding
+
+
+def _single_bytes(content: bytes) -> tuple[str, str]:
+    try:
+        return content.decode("cp1252"), "not UTF-8 and read as Windows-1252"
+    except UnicodeDecodeError:
+        return content.decode("latin-1"), "not UTF-8 and read as Latin-1"
 
 
 def _named_once(names: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -202,6 +202,7 @@ def test_descriptions_of_wrong_types_and_sizes(
 )  # fmt: skip
 def test_descriptions_that_are_no_json(tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes) -> None:
     (tmp_path / "bundle.json").write_bytes(content)
+    (tmp_path / "model.onnx").touch()
     assert "bundle.json: " in said(capsys, tmp_path, "a.npz")
 
 
@@ -426,6 +427,14 @@ def test_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -
     told = said(capsys, folder, str(tmp_path / file))
     assert "\x1b" not in told
     assert "\x07" not in told
+
+
+def test_the_functions_raise_what_they_say(tmp_path: Path, folder: Path) -> None:
+    for name in ("x" * 300 + ".npy", "a\0b.npy", "gone.npy"):
+        with pytest.raises(PredictError, match="image: .*(does not exist|File name too long)"):
+            predict(load_bundle(folder), {"image": tmp_path / name})
+        with pytest.raises(PredictError, match="is not a bundle|File name too long"):
+            load_bundle(tmp_path / name)
 
 
 def test_places_that_are_no_files(tmp_path: Path, capsys: pytest.CaptureFixture[str], folder: Path) -> None:

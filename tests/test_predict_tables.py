@@ -64,6 +64,19 @@ def test_what_looks_like_another_separator_is_none(tmp_path: Path, content: str,
     assert read(tmp_path, content).columns == columns
 
 
+def test_bytes_that_windows_1252_lacks_are_kept_apart(tmp_path: Path) -> None:
+    table = read(tmp_path, b"a,b\n\x81,\x8d\xe9\n")
+    assert table.columns == {"a": ["\x81"], "b": ["\x8d\xe9"]}
+    assert table.notes == ("is not UTF-8 and read as Latin-1.",)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r"])
+def test_separators_are_found_in_long_files(tmp_path: Path, end: str) -> None:
+    cell = "x" * 30_000
+    table = read(tmp_path, end.join(["a;b", *[f"{cell},{cell};{cell}"] * 20]))
+    assert {name: len(cells) for name, cells in table.columns.items()} == {"a": 20, "b": 20}
+
+
 @pytest.mark.parametrize(
     ("mark", "encoding", "note"),
     [
