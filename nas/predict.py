@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 T = TypeVar("T")
 
-LOAD_S = 60.0
+LOAD_S = 120.0
 """How long ONNX Runtime may take to load a model."""
 
 RUN_S = 60.0
@@ -55,6 +55,12 @@ MAX_BYTES = 1 << 28
 
 MAX_TABLE_BYTES = 1 << 30
 """Of a table's file, and of what a Parquet file says that it unpacks to."""
+
+MAX_JSON_BYTES = 1 << 26
+"""Of a table in JSON, whose values take twenty times as much when they are read."""
+
+MAX_MEMBERS = 10_000
+"""Of a `.npz` file."""
 
 MAX_CELLS = 50_000_000
 """Of a table."""
@@ -516,6 +522,8 @@ def _array(content: bytes, where: str) -> Array:
 def _archive(path: Path, wanted: Iterable[str]) -> dict[str, Array | Path]:
     """The wanted arrays of a `.npz` file; what else it holds, such as labels, is not unpacked."""
     content = _content(path, MAX_BYTES)
+    if content.count(b"PK\x01\x02") > MAX_MEMBERS:
+        raise PredictError(f"{path}: holds more than {MAX_MEMBERS} files; expected one for each input.")
     with _told(f"{path}: cannot be read"), zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = {name: f"{name}.npy" for name in wanted if f"{name}.npy" in archive.namelist()}
         unpacked = sum(archive.getinfo(member).file_size for member in members.values())
@@ -527,7 +535,7 @@ def _archive(path: Path, wanted: Iterable[str]) -> dict[str, Array | Path]:
 def _read_pgm(path: Path) -> NDArray[np.uint8]:
     content = _content(path, MAX_BYTES)
     gap = rb"(?:\s|#[^\n]*\n)+"
-    header = re.match(rb"P5" + gap + rb"(\d{1,9})" + gap + rb"(\d{1,9})" + gap + rb"255\s", content)
+    header = re.match(rb"P5" + gap + rb"(\d{1,9})" + gap + rb"(\d{1,9})" + gap + rb"255\s", content[: 1 << 16])
     if header is None:
         raise PredictError(f"{path}: is not a binary PGM picture of 8 bits.")
     width, height, pixels = int(header[1]), int(header[2]), content[header.end() :]
@@ -701,6 +709,8 @@ def _read_delimited(path: Path) -> Table:
 
 def _delimited_rows(path: Path, text: str, separator: str) -> tuple[list[str], list[tuple[str, ...]], int]:
     """The header, the rows, all equally long, and how many blank lines came between them."""
+    if text.count(separator) + text.count("\n") + text.count("\r") > MAX_CELLS:
+        raise PredictError(f"{path}: has more than {MAX_CELLS} cells. Give it in parts.")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     rows: list[tuple[str, ...]] = []
     blank = waiting = 0
@@ -715,8 +725,6 @@ def _delimited_rows(path: Path, text: str, separator: str) -> tuple[list[str], l
             most = len(rows[0]) if len(rows[0]) == len(names) + 1 else len(names)
             if len(row) != most:
                 raise PredictError(f"{path}: line {reader.line_num} has {len(row)} cells; expected {most}.")
-            if len(rows) * most > MAX_CELLS:
-                raise PredictError(f"{path}: has more than {MAX_CELLS} cells. Give it in parts.")
     except csv.Error as error:
         raise PredictError(f"{path}: cannot be read: line {reader.line_num}: {error}.") from None
     return [name.strip() for name in names], rows, blank
@@ -780,7 +788,7 @@ def _named_once(names: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _read_json(path: Path) -> Table:
-    text, _ = _decoded(path, _content(path, MAX_TABLE_BYTES))
+    text, _ = _decoded(path, _content(path, MAX_JSON_BYTES))
     values = json.loads(
         text, object_pairs_hook=_unique, parse_constant=lambda word: None if word == "NaN" else float(word)
     )
@@ -816,7 +824,9 @@ def _read_parquet(path: Path) -> Table:
         raise PredictError(f"{path}: Parquet needs pyarrow: pip install pyarrow. Or give the table as CSV.") from None
     content = _content(path, MAX_TABLE_BYTES)
     try:
-        file = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(content))
+        schema = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(content)).schema_arrow
+        named = [field.name for field in schema if pyarrow.types.is_string(field.type)]
+        file = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(content), read_dictionary=named)
         said = file.metadata
         unpacked = sum(said.row_group(i).total_byte_size for i in range(said.num_row_groups))
         if said.num_rows * said.num_columns > MAX_CELLS or unpacked > MAX_TABLE_BYTES:
@@ -848,8 +858,14 @@ def _parquet_texts(column: Any, where: str) -> list[str | None]:
     import pyarrow
     from pyarrow import types
 
-    if types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
+    if types.is_dictionary(column.type):  # as texts are packed: one that many rows share is unpacked once
+        known = [_parquet_texts(pyarrow.chunked_array([chunk.dictionary]), where) for chunk in column.chunks]
+        places = [chunk.indices.to_pylist() for chunk in column.chunks]
+        return [
+            None if place is None else texts[place]
+            for texts, chunk in zip(known, places, strict=True)
+            for place in chunk
+        ]
     kind = column.type
     if (
         types.is_nested(kind)
@@ -1018,7 +1034,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Predict with the model in this folder.")
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="NAME=FILE for each input, or one .npz file")
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="NAME=FILE for each input; or one file: .npz of all inputs, or that of the only input",
+    )
     parser.add_argument("--bundle", type=Path, default=Path(__file__).resolve().parent, help="the bundle's folder")
     parser.add_argument("--top", type=_positive, default=3, help="labels to print")
     parser.add_argument("--json", action="store_true", help="print all probabilities as JSON")

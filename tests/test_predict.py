@@ -389,10 +389,11 @@ def test_a_bundle_takes_other_lengths_and_does_without_what_is_optional(talking:
 
 
 def test_an_interrupted_script_ends_with_130(folder: Path) -> None:
-    code = (
-        "import predict, sys, threading, _thread; "
-        "predict.load_bundle = lambda _: (threading.Timer(0.2, _thread.interrupt_main).start(), time.sleep(9)); "
-        "import time; sys.exit(predict.main(['a.npz']))"
-    )
+    code = """
+import os, predict, signal, sys, threading, time
+threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+predict.load_bundle = lambda folder: time.sleep(9)
+sys.exit(predict.main(["a.npz"]))
+"""
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

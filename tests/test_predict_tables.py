@@ -239,6 +239,15 @@ def test_parquet_that_claims_too_much_or_is_cut(tmp_path: Path, monkeypatch: pyt
             read(tmp_path, cut, "b.parquet")
 
 
+def test_a_text_that_many_rows_share_is_unpacked_once(tmp_path: Path) -> None:
+    text = pa.array(["x" * 1_000_000, "y"])
+    rows = pa.DictionaryArray.from_arrays(pa.array(np.arange(100_000, dtype=np.int32) % 2), text)
+    pq.write_table(pa.table({"a": rows, "b": pa.array(["z"] * 100_000)}), tmp_path / "a.parquet")
+    table = read_table(tmp_path / "a.parquet")
+    assert table.columns["a"][:2] == ["x" * 1_000_000, "y"]
+    assert len({id(text) for text in table.columns["a"]}) == 2
+
+
 def test_parquet_without_pyarrow_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(PredictError, match="Parquet needs pyarrow: pip install pyarrow. Or give the table as CSV"):
@@ -249,6 +258,7 @@ def test_parquet_without_pyarrow_names_it(tmp_path: Path, monkeypatch: pytest.Mo
 def test_tables_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: str) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("nas.predict.MAX_TABLE_BYTES", len(content) - 1)
+        patch.setattr("nas.predict.MAX_JSON_BYTES", len(content) - 1)
         with pytest.raises(PredictError, match=f"has {len(content)} bytes; expected at most"):
             read(tmp_path, content, name)
     monkeypatch.setattr("nas.predict.MAX_CELLS", 1)
