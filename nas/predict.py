@@ -32,7 +32,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -49,6 +49,9 @@ LOAD_S = 120.0
 
 RUN_S = 60.0
 """How long a model may compute on one sample."""
+
+MAX_MEMORY = 1 << 32
+"""Bytes that a model may use for its weights and while it computes."""
 
 MAX_BYTES = 1 << 28
 """Of an array, a sound or a picture, as it lies in memory."""
@@ -233,6 +236,7 @@ def _session(content: bytes, where: str) -> Any:
     options = runtime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4  # what goes wrong is raised, and said once
+    options.add_session_config_entry("session.use_env_allocators", "1")  # the one that is bounded
     options.add_free_dimension_override_by_name("batch", 1)  # as it was measured: shapes known, so less to compute
     loading = (
         runtime.InferenceSession(each, options, providers=["CPUExecutionProvider"], enable_fallback=0)  # it prints
@@ -241,12 +245,21 @@ def _session(content: bytes, where: str) -> Any:
     return _within(LOAD_S, loading, lambda _: f"{where}: cannot be loaded")[0]
 
 
+@cache
 def _runtime() -> Any:
-    """ONNX Runtime, which otherwise writes a device identifier into the user's cache and reports from there."""
+    """ONNX Runtime, its memory bounded, and its telemetry off, which keeps a device identifier in the user's cache."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when the library is loaded; its function comes too late
     import onnxruntime
 
     onnxruntime.disable_telemetry_events()
+    arena = {"max_mem": MAX_MEMORY, "arena_extend_strategy": -1, "initial_chunk_size_bytes": -1}
+    memory = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    with suppress(RuntimeError):  # old versions take the first that a process registers, which may not be ours
+        onnxruntime.create_and_register_allocator(
+            memory, onnxruntime.OrtArenaCfg({**arena, "max_dead_bytes_per_chunk": -1})
+        )
     return onnxruntime
 
 

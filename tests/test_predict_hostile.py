@@ -56,6 +56,16 @@ def endless() -> onnx.ModelProto:
     return model(nodes, numpy_helper.from_array(np.array(True), "true"))
 
 
+def greedy() -> onnx.ModelProto:
+    """A sample of 24 bytes, repeated to 240 GB."""
+    nodes = [
+        helper.make_node("Flatten", ["image"], ["flat"]),
+        helper.make_node("Expand", ["flat", "shape"], ["large"]),
+        helper.make_node("ReduceMean", ["large"], ["logits"], axes=[0]),
+    ]
+    return model(nodes, numpy_helper.from_array(np.array([10**10, 6]), "shape"))
+
+
 def slow_to_load() -> onnx.ModelProto:
     """Hundreds of products of large constants, which are computed before the first sample."""
     ones = numpy_helper.from_array(np.array([1e-4], dtype=np.float32))
@@ -237,12 +247,13 @@ NAN = [*flat("flat"), helper.make_node("Gemm", ["flat", "weight"], ["logits"])]
         (sums({"image": (1, 9, 3)}), "sample 0: cannot be computed: "),
         (model([helper.make_node("Cast", ["image"], ["logits"], to=1)], kind=TensorProto.INT64), "sample 0: cannot be"),
         (model([helper.make_node("NoSuchThing", ["image"], ["logits"])]), "cannot be loaded: "),
+        (greedy(), "sample 0: cannot be computed: .*while running Expand node"),
         (model(flat("logits")), "sample 0: the model gives no 2 finite numbers, one a label"),
         (model(NAN, constant("weight", np.full((6, 2), np.nan))), "the model gives no 2 finite numbers"),
         (model([helper.make_node("Reshape", ["image", "to"], ["logits"])],
                numpy_helper.from_array(np.array([7, 7]), "to")), "cannot be (loaded|computed)"),
     ],
-    ids=["empty", "junk", "cut", "text", "names", "shape", "type", "operator", "width", "nan", "reshape"],
+    ids=["empty", "junk", "cut", "text", "names", "shape", "type", "operator", "memory", "width", "nan", "reshape"],
 )  # fmt: skip
 def test_models_that_do_not_fit(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], content: bytes | onnx.ModelProto, fault: str
