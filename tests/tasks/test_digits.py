@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from nas.errors import TaskError
+from nas.predict import PredictError, prepare
 from nas.tasks import Task
 from nas.tasks.digits import VARIANTS, Difficulty, load_digits, make_digits
 
@@ -39,6 +40,18 @@ def test_log_mel_fills_its_scale_without_clipping_much(digits: Task) -> None:
     audio = digits.train.inputs["audio"]
     assert ((audio == 0) | (audio == 255)).mean() < 0.01
     assert np.ptp(audio) > 150
+
+
+@pytest.mark.parametrize("name", ["image", "audio"])
+def test_its_samples_are_prepared_as_they_are_and_other_ranges_are_refused(digits: Task, name: str) -> None:
+    modality, values = digits.modalities[name], digits.valid.inputs[name]
+    described = {"kind": modality.kind, "shape": modality.shape, "preprocessing": modality.preprocessing}
+    np.testing.assert_array_equal(prepare(values, described), values)
+    with pytest.raises(PredictError, match="expected 0 to 255"):
+        prepare(values / 255 * 80 - 60.0 if name == "audio" else values + 1.0, described)
+    if name == "image":
+        with pytest.raises(PredictError, match="multiply it by 255"):
+            prepare(values / 255, described)
 
 
 def test_making_twice_in_a_process_is_the_same() -> None:
