@@ -239,7 +239,7 @@ def _encode(
 
 
 def _modality(train: NDArray[np.float32], columns: Sequence[Mapping[str, Any]]) -> Modality:
-    mean, std = train.mean(axis=0), train.std(axis=0)
+    mean, std = train.mean(axis=0, dtype=np.float64), train.std(axis=0, dtype=np.float64)
     return Modality(
         "vector",
         (train.shape[1],),

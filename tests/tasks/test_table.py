@@ -284,6 +284,13 @@ def test_infinite_number(tmp_path: Path) -> None:
         load(table, tmp_path)
 
 
+def test_numbers_whose_squares_are_too_large(tmp_path: Path) -> None:
+    task = load(frame().assign(size=np.arange(N) * 1e35), tmp_path)
+    assert task.modalities["table"].std[0] == pytest.approx(np.arange(N).std() * 1e35, rel=0.1)
+    with pytest.raises(TaskError, match=r"table.csv: column 'size' holds an infinite number \(1e\+39"):
+        load(frame().assign(size=np.arange(N) * 1e39), tmp_path)
+
+
 def test_file_is_missing(tmp_path: Path) -> None:
     with pytest.raises(TaskError, match=r"gone.csv: there is no such table"):
         load_table(tmp_path / "gone.csv", "kind")
