@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import chain
@@ -36,8 +36,7 @@ def count_params(module: nn.Module) -> int:
 
 def count_macs(module: nn.Module, input_shapes: Mapping[str, tuple[int, ...]]) -> int:
     """Multiply-accumulate operations of products and convolutions at batch 1, counted without computing them."""
-    given = [torch.empty(1, *shape, device="meta") for shape in input_shapes.values()]
-    return math.ceil(operations(module, module, given)[0] / 2)
+    return math.ceil(operations(module, module, _empty(input_shapes))[0] / 2)
 
 
 def operations(module: nn.Module, call: Callable[..., T], given: Sequence[Tensor]) -> tuple[int, T]:
@@ -92,7 +91,7 @@ def count_memory(module: nn.Module, input_shapes: Mapping[str, tuple[int, ...]])
 
     hooks = [part.register_forward_hook(watch) for part in module.modules() if not list(part.children())]
     try:
-        _run_on_meta(module, input_shapes.values())
+        operations(module, module, _empty(input_shapes))
     finally:
         for hook in hooks:
             hook.remove()
@@ -240,11 +239,9 @@ def _recurrent(
     return (x, *start) if is_lstm else (x, start)
 
 
-def _run_on_meta(module: nn.Module, shapes: Iterable[tuple[int, ...]]) -> None:
-    state = {name: tensor.to("meta") for name, tensor in chain(module.named_parameters(), module.named_buffers())}
-    with untouched(module), torch.no_grad(), torch.device("meta"), ShapesOnly():
-        module.eval()
-        functional_call(module, state, tuple(torch.empty(1, *shape) for shape in shapes))
+def _empty(input_shapes: Mapping[str, tuple[int, ...]]) -> list[Tensor]:
+    """A sample without values."""
+    return [torch.empty(1, *shape, device="meta") for shape in input_shapes.values()]
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:

@@ -19,13 +19,12 @@ import torch
 from torch import Tensor
 
 from nas.blocks.conv import ConvNet, End, Stage, Stem
-from nas.blocks.cost import Undrawn, count_params, operations
+from nas.blocks.cost import count_params, operations
 from nas.blocks.features import Features, as_features, depths_of
 from nas.blocks.fusion_decision import Experts
 from nas.blocks.input import Input
-from nas.blocks.module import ModuleBlock
+from nas.blocks.module import unnoticed
 from nas.blocks.network import Network, build_encoder
-from nas.choices import nodes
 from nas.description import Formless, canonical
 from nas.errors import BUILD_ERRORS, BlockError
 
@@ -120,26 +119,12 @@ class Counter:
         try:
             key = json.dumps([place, canonical(part)])
         except Formless:
-            return _unnoticed(part, count)
+            return unnoticed(part, count)
         if key not in self._known:
             if len(self._known) >= _KEPT:
                 self._known.clear()
-            self._known[key] = _unnoticed(part, count)
+            self._known[key] = unnoticed(part, count)
         return self._known[key]
-
-
-def _unnoticed(part: Any, count: Callable[[], T]) -> T:
-    """Count with what is built on the meta device; on the CPU what is not ours, or cannot be built there."""
-    if all(_is_ours(node) for node in nodes(part)):
-        with suppress(*BUILD_ERRORS, BlockError), torch.device("meta"), Undrawn():
-            return count()
-    with torch.random.fork_rng(devices=()):
-        return count()
-
-
-def _is_ours(node: Any) -> bool:
-    kind = node if isinstance(node, type) else type(node)
-    return kind.__module__.partition(".")[0] in ("nas", "builtins") and kind is not ModuleBlock
 
 
 def _encoded(name: str, encoder: Any, given: Input, is_deep: bool) -> _Encoded:

@@ -14,7 +14,7 @@ def limit(cost: str, most: float) -> Callable[[Any], bool]:
 
     For example `Space(network, {"small": limit("params", 1e5)})`.
 
-    The network must name its `inputs` and `outputs`. One that cannot be built passes: its trial says why.
+    The network must name its `inputs` and `outputs`. One that cannot be built or counted passes: its trial says why.
 
     Args:
         cost: `params`, `macs` or `memory_bytes`.

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+import torch
 from torch import nn
 
-from nas.blocks.cost import probe
+from nas.blocks.cost import Undrawn, probe
 from nas.blocks.features import Features, masked
 from nas.blocks.input import Input
+from nas.choices import nodes
 from nas.errors import BUILD_ERRORS, BlockError, unknown
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -131,3 +136,24 @@ def _known(position: Sequence[Any]) -> Mapping[str, Any]:
         return {"features": position[0], "outputs": position[1]}
     given = position[0]
     return {"shape": given.shape, "given": given} if isinstance(given, Input) else {"shapes": given}
+
+
+def unnoticed(part: Any, count: Callable[[], T]) -> T:
+    """Count with what is built on the meta device; on the CPU what is not ours, or cannot be built there.
+
+    What classes of the user's own keep for the next network must not lie on the meta device.
+
+    Args:
+        part: Description of what is built.
+        count: Builds and counts it.
+    """
+    if all(_is_ours(node) for node in nodes(part)):
+        with suppress(*BUILD_ERRORS, BlockError), torch.device("meta"), Undrawn():
+            return count()
+    with torch.random.fork_rng(devices=()):
+        return count()
+
+
+def _is_ours(node: Any) -> bool:
+    kind = node if isinstance(node, type) else type(node)
+    return kind.__module__.partition(".")[0] in ("nas", "builtins") and kind is not ModuleBlock

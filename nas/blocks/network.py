@@ -18,6 +18,7 @@ from nas.blocks.fusion_decision import Experts
 from nas.blocks.fusion_search import MFAS, Cell, Ordered
 from nas.blocks.head import MLP
 from nas.blocks.input import Input, Standardise
+from nas.blocks.module import unnoticed
 from nas.errors import BUILD_ERRORS, BlockError, unknown
 
 
@@ -179,7 +180,8 @@ class Network:
             name: `params`, `macs` or `memory_bytes` (all weights and the largest layer's activations in 32 bits).
 
         Raises:
-            BlockError: If it does not name its inputs and outputs, cannot be built, or there is no such cost.
+            BlockError: If it does not name its inputs and outputs, cannot be built or counted, or there is no such
+                cost.
         """
         if name not in COSTS:
             raise BlockError(unknown("cost", name, COSTS))
@@ -188,9 +190,17 @@ class Network:
                 "Network: does not say what it is made for; expected inputs and outputs.",
                 "Give Network(inputs={...}, outputs=...).",
             )
-        with torch.device("meta"):
+
+        def count() -> int:
             net = self.build()
-        return COSTS[name](net, dict(zip(net.modalities, net.input_shapes, strict=True)))
+            return COSTS[name](net, dict(zip(net.modalities, net.input_shapes, strict=True)))
+
+        try:
+            return unnoticed([dict(self.encoders), self.fusion, self.head], count)
+        except BUILD_ERRORS as error:
+            if isinstance(error, BlockError):
+                raise
+            raise BlockError(f"Network: its {name} cannot be counted: {type(error).__name__}: {error}") from error
 
 
 class MultimodalNet(nn.Module):

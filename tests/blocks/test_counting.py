@@ -12,7 +12,7 @@ from cases import CASES
 from torch import Tensor, nn
 
 from nas import Space, choose, load_space, module, repeat
-from nas.blocks import MLP, Concat, ConvNet, Dense, Input, Network, Plain, Stage, count_macs, count_params
+from nas.blocks import MLP, Concat, ConvNet, Dense, Input, Network, Plain, Stage, count_macs, count_params, limit
 from nas.blocks.cost import COSTS, Products
 from nas.blocks.counting import Counter
 from nas.errors import BlockError
@@ -150,6 +150,40 @@ def test_a_users_module_leaves_nothing_on_the_meta_device_and_the_generator_wher
     assert Keeps.kept is not None
     assert not Keeps.kept.is_meta
     assert counted == {"params": 4 * 5 + 5 * 2 + 2, "macs": 4 * 5 + 5 * 2} == alone(network)
+
+
+def test_the_cost_of_a_network_leaves_nothing_on_the_meta_device_either() -> None:
+    Keeps.kept = None
+    network = Network({"t": module(Keeps, width=5)}, inputs=TABLE, outputs=2)
+    before = torch.random.get_rng_state()
+    assert network.cost("macs") == 4 * 5 + 5 * 2
+    assert network.cost("memory_bytes") == 4 * (4 * 5 + 5 * 2 + 2 + 2 * 5)
+    assert Keeps.kept is not None
+    assert not Keeps.kept.is_meta
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert network.build()(torch.rand(2, 4)).shape == (2, 2)
+
+
+class Uncountable(nn.Module):
+    """A user's encoder that stands no single sample."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.layer = nn.Linear(shape[0], 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) < 2:
+            raise ValueError("alone")
+        return self.layer(x)
+
+
+def test_what_cannot_be_counted_says_so_and_breaks_no_constraint() -> None:
+    network = Network({"t": module(Uncountable)}, inputs=TABLE, outputs=2)
+    with pytest.raises(BlockError, match="Network: its macs cannot be counted: ValueError: alone"):
+        network.cost("macs")
+    assert network.cost("params") == 4 * 2 + 2 + 2 * 2 + 2
+    assert limit("macs", 1)(network)
+    assert not limit("params", 1)(network)
 
 
 def test_what_was_counted_is_not_built_again(monkeypatch: pytest.MonkeyPatch) -> None:
