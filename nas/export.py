@@ -167,14 +167,17 @@ def stamp(model: onnx.ModelProto) -> None:
     A runtime refuses a file that names a set it does not know, whether a node uses it or not. An operator is what it
     was in the opset that last changed it, so a file may name the newest of those instead of the exporter's own.
     """
+    if model.functions:  # what their operators need is named in them
+        return
     named = {given.domain: given.version for given in model.opset_import}
     used: dict[str, int] = {}
     for node in all_nodes(model.graph):
         domain = "" if node.domain == "ai.onnx" else node.domain
         used[domain] = max(used.get(domain, 1), _since(node.op_type, named.get(domain, 1), domain))
+    used.setdefault("", named.get("", 1))  # a runtime adds operators of ONNX's own
     del model.opset_import[:]
     model.opset_import.extend(onnx.helper.make_opsetid(domain, version) for domain, version in sorted(used.items()))
-    if set(used) == {""} and not model.functions:
+    if set(used) == {""}:
         model.ir_version = min(model.ir_version, _format_of(used[""]))
 
 

@@ -15,6 +15,7 @@ from test_space import SPACES, quick
 from nas import Space, choose, integer, repeat
 from nas.description import canonical
 from nas.errors import BlockError, SpaceError
+from nas.extremes import MOST, extreme
 
 
 @dataclass(frozen=True)
@@ -96,3 +97,17 @@ def test_a_description_that_counts_its_cost_shows_its_ends() -> None:
         "3 architectures", "smallest: 2,000 params, 14 MACs", "largest: 9,000 params, 63 MACs",
         "network: Net", "  width: one of 5, 2, 9",
     ]  # fmt: skip
+
+
+def test_of_very_many_options_some_are_tried_and_both_ends() -> None:
+    calls = 0
+
+    def cost(network: Any) -> float:
+        nonlocal calls
+        calls += 1
+        return network["n"] * 2 + network["m"]
+
+    network = {"n": integer(1, 10**6), "m": choose(3, 1, 2)}
+    found = [extreme(network, cost, largest, lambda _: True) for largest in (False, True)]
+    assert found == [{"n": 1, "m": 1}, {"n": 10**6, "m": 3}]
+    assert calls < 10 * MOST
