@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache, cached_property
 from math import isfinite
-from typing import Any
+from typing import Any, TypeVar
 
 from nas.errors import SpaceError
+
+T = TypeVar("T")
 
 Label = str | int | float | bool | None
 """What a decision is recorded as: a JSON scalar."""
@@ -261,11 +263,16 @@ def _kind(kind: type) -> type:
 
 
 def listed(labels: Sequence[Label]) -> str:
-    """Labels in a message, as a list; of many the first and the last."""
-    if len(labels) <= _MOST_LISTED:
-        return str(list(labels))
-    first = ", ".join(repr(label) for label in labels[:3])
-    return f"[{first}, ..., {labels[-1]!r}] ({len(labels):,} options)"
+    """Labels in a message, as a list."""
+    count = f" ({len(labels):,} options)" if len(labels) > _MOST_LISTED else ""
+    return f"[{brief(labels, repr)}]{count}"
+
+
+def brief(items: Sequence[T], word: Callable[[T], str]) -> str:
+    """Items in words; of many the first three and the last."""
+    if len(items) <= _MOST_LISTED:
+        return ", ".join(map(word, items))
+    return ", ".join([*map(word, items[:3]), "...", word(items[-1])])
 
 
 def join(path: str, part: str) -> str:

@@ -9,7 +9,7 @@ from keyword import iskeyword
 from types import FunctionType
 from typing import Any
 
-from nas.choices import Choice, Repeat, children, field_names, is_nested, is_open, join
+from nas.choices import Choice, Repeat, brief, children, field_names, is_nested, is_open, join
 
 
 def decisions(node: Any) -> Iterator[tuple[str, Choice]]:
@@ -135,7 +135,7 @@ def _short(form: Any) -> str:
     """A written node in a few words."""
     kind = _kind(form)
     if kind == "choose":
-        return ", ".join(_word(label) for label, _ in form["choose"])
+        return brief(form["choose"], lambda option: _word(option[0]))
     if kind == "repeat":
         return f"{form['low']} to {form['high']} times"
     if kind == "list":
@@ -173,4 +173,4 @@ def _options(choice: Choice) -> str:
     if choice.is_integer and len(choice.labels) > 2:
         step = choice.options[1] - choice.options[0]
         return f"{choice.labels[0]} to {choice.labels[-1]}" + (f" in steps of {step}" if step > 1 else "")
-    return f"one of {', '.join(map(str, choice.labels))}"
+    return f"one of {brief(choice.labels, str)}"

@@ -400,6 +400,11 @@ def test_messages_name_a_few_of_many_labels() -> None:
         Space(A(integer(1, 1000))).architecture({"x": 0})
 
 
+def test_of_many_options_a_few_are_described() -> None:
+    assert "one of 0, 1, 2, ..., 99" in Space(choose(*range(100))).describe()
+    assert Space(A(integer(1, 99))).changes(Space(A(integer(1, 100)))) == ["x: 1, 2, 3, ..., 100 -> 1, 2, 3, ..., 99"]
+
+
 def test_many_options_are_checked_quickly() -> None:
     assert Space(choose(*range(20_000))).size == 20_000
 

@@ -21,7 +21,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.choices import Choice
+from nas.choices import Choice, listed
 from nas.errors import NasError, SamplerError, SpaceError
 from nas.samplers.base import Sampler, alone, unseen
 from nas.samplers.history import History
@@ -117,7 +117,7 @@ class Foreign(Sampler):
             if index is None:
                 index = _index(choice, theirs.sample_independent(study, trial, path, distribution))
             if index is None:
-                raise SamplerError(f"{path}: {type(theirs).__name__} proposes none of {list(choice.labels)}.")
+                raise SamplerError(f"{path}: {type(theirs).__name__} proposes none of {listed(choice.labels)}.")
             trial.params[path], trial.distributions[path] = choice.labels[index], distribution
             return index
 
