@@ -70,7 +70,9 @@ def hypervolume_over_trials(
         among: Trials that span the box; default the trials themselves.
     """
     finished = sorted(_complete(trials), key=lambda trial: trial.finished)
-    return [hypervolume_of(finished[: i + 1], objectives, among or finished) for i in range(len(finished))]
+    points = _points(finished, objectives)
+    box = points if among is None else _points(_complete(among), objectives)
+    return [pareto.hypervolume_share(points[: i + 1], among=box) for i in range(len(points))]
 
 
 def hypervolume_of(
