@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from nas import Space, choose
 from nas.blocks import MLP, Network
 from nas.cheap import counted
 from nas.errors import BlockError, TrainingError
-from nas.ledger import open_ledger
+from nas.ledger import Ledger, open_ledger
 from nas.space_file import load_space
 from nas.tasks import load_table
 
@@ -27,6 +27,22 @@ class Breaks:
 
     def build(self, given: Any) -> nn.Module:
         raise ZeroDivisionError("by the user's own code")
+
+
+def test_macs_that_nobody_needs_and_nobody_can_count_keep_no_network_from_being_proposed(
+    finished_run: Path, space_file: Path, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, space = open_ledger(finished_run), load_space(space_file)
+    architecture = space.sample(random.Random(0))
+    run.trials = list  # type: ignore[method-assign]
+    exact = counted(run, space, load_table(table, "kind"))(architecture)
+
+    def uncounted(*_: Any) -> int:
+        raise NotImplementedError("no such operator on meta")
+
+    monkeypatch.setattr("nas.blocks.counting.Counter.count", uncounted)
+    found = counted(run, space, load_table(table, "kind"))(architecture)
+    assert found == {"params": exact["params"], "macs": exact["params"]}
 
 
 def test_a_trial_of_the_ledger_is_not_built_again_and_others_are_counted_as_trials_are(
@@ -62,7 +78,10 @@ def test_what_cannot_be_built_or_counted_is_refused_by_one_kind_of_error(
 
     monkeypatch.setattr("nas.blocks.counting.Counter.count", uncounted)
     run.trials = list  # type: ignore[method-assign]
-    with pytest.raises(BlockError, match="cannot be counted: NotImplementedError: no such operator on meta"):
-        counted(run, theirs, load_table(table, "kind"))(theirs.sample(random.Random(0)))
+    for change in ({"objectives": ("accuracy", "macs")}, {"limits": ("macs<=1000000",)}):
+        needing = Ledger(run.folder, replace(run.record, **change), run.study)
+        needing.trials = list  # type: ignore[method-assign]
+        with pytest.raises(BlockError, match="cannot be counted: NotImplementedError: no such operator on meta"):
+            counted(needing, theirs, load_table(table, "kind"))(theirs.sample(random.Random(0)))
     with pytest.raises(TrainingError, match="the space resolves to dict; expected a Network"):
         cheap(Space({"a": choose(1, 2)}).sample(random.Random(0)))
