@@ -13,6 +13,7 @@ import os
 import secrets
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Generator, Mapping, Sequence
@@ -43,6 +44,8 @@ _LONGEST = 107
 
 _VITAL = ("gcs_server", "raylet")
 _LOOKED_AT_S = 0.5
+_DEAF_S = 15.0
+"""How long the main thread may take to hear that it is interrupted, and to end what it can."""
 
 
 @contextmanager
@@ -174,6 +177,8 @@ def _watched() -> Generator[None]:
     """Interrupt the main thread when a vital process dies, and say so in the place of whatever comes of it.
 
     The interruption has a signal of its own: Ray Tune takes a Ctrl-C for a wish to end in order, which it cannot now.
+    Inside some calls Ray hears no signal and would abort the process in silence after a minute: it is ended before
+    that, with the same words.
     """
     ended = threading.Event()
     main = threading.main_thread()
@@ -181,9 +186,14 @@ def _watched() -> Generator[None]:
     before = signal.signal(signal.SIGUSR2, signal.default_int_handler) if is_main else None
 
     def watch() -> None:
+        deaf_s = 0.0
         while not ended.wait(_LOOKED_AT_S):
-            if killed():
+            if died := killed():
                 signal.pthread_kill(main.ident or 0, signal.SIGUSR2)
+                deaf_s += _LOOKED_AT_S
+            if died and deaf_s > _DEAF_S:
+                os.write(sys.stderr.fileno(), f"error: {_lost(died[0])}\n".encode())
+                os._exit(1)
 
     watching = threading.Thread(target=watch, daemon=True)
     if is_main:
@@ -196,7 +206,11 @@ def _watched() -> Generator[None]:
             watching.join()
             signal.signal(signal.SIGUSR2, before)
         if died := killed():
-            raise RunError(
-                f"Ray's process {died[0]} was killed, by somebody or for want of memory; what was told is kept.",
-                "Run the same command again: it goes on where it stopped. With less memory: --workers 1.",
-            ) from None
+            raise _lost(died[0]) from None
+
+
+def _lost(process: str) -> RunError:
+    return RunError(
+        f"Ray's process {process} was killed, by somebody or for want of memory; what was told is kept.",
+        "Run the same command again: it goes on where it stopped. With less memory: --workers 1.",
+    )
