@@ -1,5 +1,6 @@
 """Hardware-aware, multimodal neural architecture search: from data and possible networks to a model on the device."""
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from nas.choices import choose, integer, maybe, repeat, resolve
@@ -24,6 +25,10 @@ __all__ = [
     "resolve",
     "sampler",
 ]
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+"""ONNX Runtime from 1.32 on writes a device identifier and sends events, unless this is set before it is imported;
+its own `disable_telemetry_events` comes too late for that."""
 
 
 def __getattr__(name: str) -> Any:
