@@ -13,11 +13,12 @@ from nas import Space, load_space
 from nas.blocks.network import Network
 from nas.evaluate import input_shapes
 from nas.export import export_onnx, run_onnx
+from nas.tasks import load_table
 
 FILES = sorted((Path(__file__).parent.parent / "search_spaces").glob("*.py"))
 NAMES = {
-    "digits", "avdigits", "sentiment", "keyword_spotting", "image_mobile", "sensors", "tabular_image_text", "harmonic",
-    "nasbench201",
+    "digits", "avdigits", "tabular", "sentiment", "keyword_spotting", "image_mobile", "sensors", "tabular_image_text",
+    "harmonic", "nasbench201",
 }  # fmt: skip
 
 
@@ -62,6 +63,16 @@ def test_architectures_are_encoded_and_travel(file: Path) -> None:
         values, mask = space.encode(architecture)
         assert len(values) == len(mask) == space.encoding.size
         assert space.architecture(dict(architecture.decisions)) == architecture
+
+
+def test_tabular_fits_any_table(table: Path) -> None:
+    task, space = load_table(table, "kind"), load_space(FILES[0].with_name("tabular.py"))
+    rng = random.Random(3)
+    for _ in range(5):
+        network = space.sample(rng).network
+        assert isinstance(network, Network)
+        module = network.build(task.inputs, len(task.labels)).eval()
+        assert module(torch.from_numpy(task.valid.inputs["table"])).shape == (len(task.valid), 2)
 
 
 def test_image_mobile_is_about_as_large_as_once_for_all() -> None:
