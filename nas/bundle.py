@@ -2,50 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-import jinja2
+from numpy.typing import NDArray
 
-from nas.compress import load_module
-from nas.errors import BundleError, ExportError, RunError
-from nas.export import compare, run_onnx, score_onnx
-from nas.front import front_of, knee_of
-from nas.ledger import Ledger, Model, replace_folder, write_json
-from nas.objective import parse_limit
+from nas.card import write_card
+from nas.errors import BundleError
+from nas.export import oldest_runtime, open_onnx
+from nas.ledger import Model, file_hash, replace_folder, write_json
+from nas.predict import PredictError
+from nas.preparation import sample_file, time_preparation
+from nas.proof import Proof, prove, twin_of
 from nas.run import Context, open_run
+from nas.selection import choose_model
 from nas.settle import settle_unless_busy
+from nas.tasks.table import MODALITY, prove_preparation
+from nas.terminal import finite
 
-PROOF_SAMPLES = 128
-"""Real samples of the validation split that torch and ONNX Runtime are compared on."""
+ELSEWHERE = "Name a new folder with --to."
 
-MIN_AGREEMENT = 0.9
-"""Least share of validation samples that a quantized file and its twin in 32 bits label alike."""
-
-
-@dataclass(frozen=True)
-class Proof:
-    """What was checked on the file before it was put into the bundle.
-
-    Attributes:
-        max_rel: Largest difference of ONNX Runtime from torch, relative to the largest output; of a quantized model's
-            twin in 32 bits.
-        samples: Real samples compared.
-        tolerance: Bound on it.
-        agreement: Share of validation samples that the file labels like its twin in 32 bits; 1 if it is not quantized.
-        valid_accuracy: Of the file, on the validation split.
-        test_accuracy: Of the file, on the test split.
-    """
-
-    max_rel: float
-    samples: int
-    tolerance: float
-    agreement: float
-    valid_accuracy: float
-    test_accuracy: float
+FILES = ("model.onnx", "predict.py", "bundle.json", "README.md")
+"""What a bundle is made of."""
 
 
 def export(
@@ -73,138 +57,127 @@ def export(
         The model and the proof.
 
     Raises:
-        RunError: If there is no run, no model, or none that was asked for.
-        ExportError: If the file does not compute what the network does.
-        BundleError: If the folder holds something else.
+        RunError: If there is no run, no model, or none that was asked for and is within the limits.
+        ExportError: If the file is not the one that was made, or does not compute what the network does.
+        TaskError: If the bundle would not prepare the run's table as training did.
+        BundleError: If the folder holds something else, or cannot be written; before anything is computed.
     """
-    ledger, context = open_run(Path(run), data, storage)
-    settle_unless_busy(ledger, trials=False)
-    chosen = choose_model(ledger, model, trial, limits)
-    destination = Path(to)
-    _check_destination(destination)
-    proof = prove(context, ledger, chosen)
-    draft = destination.with_name(destination.name + ".part")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    shutil.copyfile(chosen.folder / "model.onnx", draft / "model.onnx")
-    shutil.copyfile(Path(__file__).with_name("predict.py"), draft / "predict.py")
-    write_json(draft / "bundle.json", _description(context, chosen, proof))
-    (draft / "README.md").write_text(_card(ledger, context, chosen, proof), encoding="utf-8")
-    replace_folder(draft, destination)
+    with _drafted(Path(to)) as draft:
+        ledger, context = open_run(Path(run), data, storage)
+        settle_unless_busy(ledger, trials=False)
+        chosen = choose_model(ledger, model, trial, limits)
+        proof = prove(context, ledger, chosen)
+        shutil.copyfile(chosen.folder / "model.onnx", draft / "model.onnx")
+        shutil.copyfile(Path(__file__).with_name("predict.py"), draft / "predict.py")
+        bundle = _description(context, chosen, proof)
+        write_json(draft / "bundle.json", finite(bundle))
+        _prove_preparation(context, draft / "bundle.json")
+        card = write_card(ledger.record, context.task, chosen, twin_of(ledger, chosen), proof, bundle)
+        (draft / "README.md").write_text(card, encoding="utf-8")
     return chosen, proof
 
 
-def choose_model(ledger: Ledger, name: str | None, trial: int | None, limits: Sequence[str]) -> Model:
-    """Choose a model: by name, or on the front of all models the most accurate within limits, or the knee.
+@contextmanager
+def _drafted(to: Path) -> Generator[Path]:
+    """Give a folder to write to, which takes the place of the bundle's when all went well; else nothing is left of it.
 
     Raises:
-        RunError: If there is none.
+        BundleError: If the folder holds something else than a bundle, or cannot be written.
     """
-    models = ledger.models()
-    if not models:
-        raise RunError(
-            f"{ledger.folder}: has no refined model to export.", f"Refine first: nas refine {ledger.folder}."
-        )
-    if name is not None:
-        found = [m for m in models if m.name == name]
-        if not found:
-            raise RunError(f"{ledger.folder}: has no model {name!r}; it has {', '.join(m.name for m in models)}.")
-        return found[0]
-    objectives = ledger.record.parsed_objectives
-    of_trial = [m for m in models if trial is None or m.trial == trial]
-    bounds = [parse_limit(text) for text in limits]
-    within = [m for m in front_of(of_trial, objectives) if all(b.violation(m.metrics) == 0 for b in bounds)]
-    if not within:
-        wanted = " and ".join([*([f"trial {trial}"] if trial is not None else []), *map(str, bounds)])
-        raise RunError(
-            f"{ledger.folder}: none of its {len(models)} models meets {wanted}.", "Loosen it; see nas report."
-        )
-    return max(within, key=lambda m: m.metrics["accuracy"]) if bounds else knee_of(within, objectives)
+    try:
+        destination = to.resolve()
+        _check_destination(to, destination)
+        draft = destination.with_name(destination.name + ".part")
+        made = [folder for folder in (draft, *draft.parents) if not folder.exists()]
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+    except BundleError:
+        raise
+    except (OSError, RuntimeError) as error:  # a chain of links that has no end is a RuntimeError
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        raise BundleError(f"{to}: cannot be written: {said}.", ELSEWHERE) from None
+    try:
+        yield draft
+        replace_folder(draft, destination)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        for folder in made[1:]:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
-def prove(context: Context, ledger: Ledger, model: Model) -> Proof:
-    """Check a model's file against its network and score it.
-
-    A quantized file cannot equal its network; its twin in 32 bits must, and the two must label alike.
-
-    Raises:
-        ExportError: If either check fails.
-    """
-    quantized = "int8" in model.passes
-    twin = _twin(ledger, model) if quantized else model
-    module = load_module(context, twin)
-    valid, test = context.task.valid, context.task.test
-    samples = {name: valid.inputs[name][:PROOF_SAMPLES] for name in module.modalities}
-    parity = compare(module, twin.folder / "model.onnx", samples)
-    if not parity.max_rel <= parity.tolerance:
-        raise ExportError(
-            f"{twin.name}: ONNX Runtime differs from torch by {parity.max_rel:.1e} of the largest output; expected at "
-            f"most {parity.tolerance:.0e}. Nothing was exported.",
-            "Refine or compress the run again: its file or weights were changed.",
-        )
-    file = model.folder / "model.onnx"
-    same = run_onnx(file, valid.inputs).argmax(1) == run_onnx(twin.folder / "model.onnx", valid.inputs).argmax(1)
-    agreement = float(same.mean())
-    if agreement < MIN_AGREEMENT:
-        raise ExportError(
-            f"{model.name}: the quantized file labels only {agreement:.1%} of the validation split like its twin in 32 "
-            f"bits; expected at least {MIN_AGREEMENT:.0%}. Nothing was exported.",
-            "Export the twin, or compress with other passes.",
-        )
-    return Proof(
-        parity.max_rel,
-        parity.samples,
-        parity.tolerance,
-        agreement,
-        score_onnx(file, valid.inputs, valid.targets),
-        score_onnx(file, test.inputs, test.targets),
-    )
-
-
-def _twin(ledger: Ledger, model: Model) -> Model:
-    name = model.name.removesuffix("-int8")
-    return next(m for m in ledger.models() if m.name == name)
+def _check_destination(to: Path, folder: Path) -> None:
+    """Refuse to replace what is not a bundle, or is more than one."""
+    if folder in (Path.cwd(), *Path.cwd().parents):
+        raise BundleError(f"{to}: is the folder that you are in; expected one that may be replaced.", ELSEWHERE)
+    if folder.exists() and not folder.is_dir():
+        raise BundleError(f"{to}: is a file; expected a folder.", ELSEWHERE)
+    found = {each.name for each in folder.iterdir()} if folder.exists() else set[str]()
+    foreign = sorted(found - {*FILES, "__pycache__"})
+    if found and (foreign or "bundle.json" not in found):
+        named = f": {', '.join(foreign[:5])}{', …' if foreign[5:] else ''}" if foreign else ""
+        raise BundleError(f"{to}: holds something else than a bundle{named}.", ELSEWHERE)
 
 
 def _description(context: Context, model: Model, proof: Proof) -> dict[str, Any]:
-    task = context.task
-    used = [name for name in task.modalities if name in _input_names(model)]
+    """What `bundle.json` says: how inputs are prepared, what outputs mean, what was checked and measured."""
+    file = model.folder / "model.onnx"
+    session = open_onnx(file)
+    task, given = context.task, session.get_inputs()
+    names = {tensor.name for tensor in given}
     network = context.space().architecture(model.decisions).network
+    modalities = {
+        name: {
+            "kind": modality.kind,
+            "shape": list(modality.shape),
+            "preprocessing": modality.preprocessing,
+            "free": modality.free,
+            "tokens": bool(modality.vocabulary),
+            "optional": bool(network.modality_dropout),
+        }
+        for name, modality in task.modalities.items()
+        if name in names
+    }
+    prepare_ms, endings = _preparation(modalities, {name: task.valid.inputs[name][0] for name in modalities})
     return {
         "model": model.name,
         "labels": list(task.labels),
-        "modalities": {
-            name: {
-                "kind": task.modalities[name].kind,
-                "shape": list(task.modalities[name].shape),
-                "preprocessing": task.modalities[name].preprocessing,
-                "free": task.inputs[name].free,
-                "tokens": bool(task.inputs[name].vocabulary),
-                "optional": bool(network.modality_dropout),
-            }
-            for name in used
+        "modalities": modalities,
+        "tensors": {
+            "inputs": [_tensor(each) for each in given],
+            "outputs": [_tensor(e) for e in session.get_outputs()],
         },
+        "outputs": "logits",
+        "sha256": file_hash(file),
+        "oldest_onnxruntime": oldest_runtime(file),
+        "prepare_ms": prepare_ms,
+        "prepared": endings,
         "proof": asdict(proof),
         "metrics": model.metrics,
     }
 
 
-def _input_names(model: Model) -> set[str]:
-    import onnx
+def _preparation(
+    modalities: Mapping[str, Mapping[str, Any]], samples: Mapping[str, NDArray[Any]]
+) -> tuple[float, Mapping[str, str]]:
+    """Time the preparation of one sample from files, and tell what kind of file each modality had."""
+    with TemporaryDirectory() as folder:
+        files = {
+            name: sample_file(modality, samples[name], Path(folder) / str(position))
+            for position, (name, modality) in enumerate(modalities.items())
+        }
+        try:
+            return time_preparation(modalities, files), {name: file.suffix for name, file in files.items()}
+        except PredictError as error:
+            raise BundleError(f"the bundle would not take a sample of its own task: {error}") from None
 
-    return {given.name for given in onnx.load(model.folder / "model.onnx").graph.input}
+
+def _prove_preparation(context: Context, file: Path) -> None:
+    """Prove of a user's own table that the bundle, as it was written, prepares it as training did."""
+    if context.task.source is not None:
+        prove_preparation(context.task, json.loads(file.read_text(encoding="utf-8"))["modalities"][MODALITY])
 
 
-def _card(ledger: Ledger, context: Context, model: Model, proof: Proof) -> str:
-    environment = jinja2.Environment(  # noqa: S701 - the card is Markdown, not a page
-        loader=jinja2.PackageLoader("nas", "."), undefined=jinja2.StrictUndefined, trim_blocks=True
-    )
-    template = environment.get_template("card.md.j2")
-    return template.render(
-        model=model, proof=proof, record=ledger.record, task=context.task, inputs=sorted(_input_names(model))
-    )
-
-
-def _check_destination(folder: Path) -> None:
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / "bundle.json").exists()):
-        raise BundleError(f"{folder}: holds something else than a bundle.", "Name a new folder with --to.")
+def _tensor(tensor: Any) -> dict[str, Any]:
+    return {"name": tensor.name, "type": tensor.type, "shape": list(tensor.shape)}

@@ -24,7 +24,7 @@ from nas.ledger import Ledger, RunRecord, create_ledger, open_ledger, read_recor
 from nas.objective import Limit, parse_limit, parse_objective
 from nas.space import Space
 from nas.space_file import load_space, side_modules, space_from_source
-from nas.storage import masked
+from nas.storage_url import masked
 from nas.tasks import Task, load_table, load_task
 from nas.training import Training, check_proxy, training_from
 from nas.training.train import tensors

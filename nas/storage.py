@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import time
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.exc import SQLAlchemyError
 
 from nas.errors import RunError
+from nas.storage_url import masked
 
 JOURNAL = "journal.log"
 DAMAGE = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
@@ -77,11 +77,6 @@ def mend_journal(folder: Path) -> None:
         whole = content.rfind(b"\n") + 1
         if whole < len(content):
             os.truncate(journal, whole)
-
-
-def masked(url: str) -> str:
-    """A database's URL, or a command that names one, without the password: to be shown and recorded."""
-    return re.sub(r"(password=)[^&\s]*", r"\1***", re.sub(r"(://[^:/@\s]*):\S*@", r"\1:***@", url), flags=re.I)
 
 
 def _check_lines(journal: Path) -> None:

@@ -48,7 +48,7 @@ space = Space(
 """
 
 
-RAY = {"test_bundle.py", "test_cheap.py", "test_cli.py", "test_pipeline.py", "test_report.py"}
+RAY = {"test_bundle.py", "test_cheap.py", "test_cli.py", "test_pipeline.py", "test_proof.py", "test_report.py"}
 """Files of which tests need Ray: one process takes them all."""
 
 WHOLE = {"test_avdigits.py", "test_devices.py", "test_digits.py", "test_processes.py"}

@@ -9,15 +9,16 @@ import pytest
 
 NAS = Path(__file__).resolve().parent.parent / "nas"
 ORDER = [
-    "errors", "choices", "cardinality", "description", "encoding", "codes", "extremes", "space", "space_file",
-    "objective", "pareto", "storage", "holding", "ledger", "driving", "border", "front", "samplers", "predict",
-    "blocks", "tasks", "training", "devices", "weights", "export", "evaluate", "cheap", "proposals", "local_ray",
-    "execution", "run", "search", "simulation", "settle", "refine", "compression", "compress", "bundle", "report",
-    "progress",
-    "doctor", "cli",
+    "errors", "storage_url", "terminal", "choices", "cardinality", "description", "encoding", "codes", "extremes",
+    "space", "space_file", "objective", "pareto", "storage", "holding", "ledger", "driving", "border", "front",
+    "samplers", "predict", "blocks", "tasks", "training", "devices", "weights", "export", "evaluate", "cheap",
+    "proposals", "local_ray", "execution", "run", "search", "simulation", "settle", "refine", "compression", "compress",
+    "proof", "selection", "card", "preparation", "bundle", "report", "progress", "doctor", "cli", "__main__",
 ]  # fmt: skip
 NO_TORCH = {
     "errors",
+    "storage_url",
+    "terminal",
     "choices",
     "cardinality",
     "description",
