@@ -2,46 +2,92 @@
 
 from __future__ import annotations
 
-import json
+import math
 import re
 import shlex
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from nas.errors import NasError
+from nas.storage_url import STORAGE, masked
+from nas.terminal import Terminal, in_columns, speak_any_encoding
 
 app = typer.Typer(
-    help="From data and possible networks to a small, fast, verified model on your device.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
-_out = Console(highlight=False, soft_wrap=True)
-_err = Console(stderr=True, highlight=False, soft_wrap=True)
+_out = Terminal()
+_err = Terminal(stderr=True)
+
+PROGRAM = "The space's file is a Python program, and is run."
+OWN_COPY = "It runs the run's own copy of its space's file, a Python program: open runs of people you trust."
+
+COLUMNS = {
+    "accuracy": ("accuracy", ".4f"),
+    "test": ("test_accuracy", ".4f"),
+    "latency ms": ("latency_ms", ".4f"),
+    "p50": ("p50_ms", ".4f"),
+    "p95": ("p95_ms", ".4f"),
+    "bytes": ("size_bytes", ",.0f"),
+    "params": ("params", ",.0f"),
+}
+"""Of the front's table: heading, metric, and the format of its number."""
 
 MEASURE_S = 10.0
 """How long `nas measure` tries to find a quiet moment."""
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
 Data = Annotated[Path | None, typer.Option(help="Data folder of the task, or the table.")]
-Storage = Annotated[str, typer.Option(help="URL of a database that holds the study.")]
+Storage = Annotated[
+    str,
+    typer.Option(
+        envvar=STORAGE,
+        show_envvar=False,
+        help=f"URL of a database that holds the study; better in {STORAGE}: others see a command's options.",
+    ),
+]
 Workers = Annotated[int | None, typer.Option(min=1, help="Trainings at a time.", show_default="one for each core")]
 Address = Annotated[str | None, typer.Option(help="Address of a running Ray cluster.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON lines for programs.")]
 
 
-@app.command()
+def _alone(context: typer.Context, as_json: bool) -> bool:
+    """Keep standard output for JSON lines while the command runs."""
+    if as_json:
+        context.with_resource(_out.only_lines())
+    return as_json
+
+
+Json = Annotated[bool, typer.Option("--json", callback=_alone, help="Print JSON lines for programs, and nothing else.")]
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        _out.print(f"nas {version('nas')}")
+        raise typer.Exit
+
+
+@app.callback()
+def nas(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    """From data and possible networks to a small, fast, verified model on your device."""
+
+
+@app.command(epilog=PROGRAM)
 def search(
-    space: Annotated[Path, typer.Argument(metavar="SPACE.py", help="Python file that defines the search space.")],
+    space: Annotated[Path, typer.Argument(metavar="SPACE.py", help="Python program that defines the search space.")],
     run: Annotated[Path, typer.Option(help="Run folder; one that holds a run is resumed.")] = Path("results/runs/run"),
     task: Annotated[str | None, typer.Option(help="Built-in task.", show_default="digits")] = None,
     data: Data = None,
@@ -112,7 +158,7 @@ def search(
     _summarise(ledger.folder, storage, as_json)
 
 
-@app.command()
+@app.command(epilog=OWN_COPY)
 def refine(
     run: Run,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each member of the front.")] = 3,
@@ -141,7 +187,7 @@ def refine(
     _summarise(run, storage, as_json)
 
 
-@app.command()
+@app.command(epilog=OWN_COPY)
 def compress(
     run: Run,
     data: Data = None,
@@ -169,15 +215,16 @@ def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders; several are compared.")],
     to: Annotated[Path | None, typer.Option(help="Folder for the comparison.", show_default="the first run")] = None,
     storage: Storage = "",
+    as_json: Json = False,
 ) -> None:
     """Write the picture and the page of runs."""
     from nas.report import report as run_report
 
     for file in run_report(runs, to, storage):
-        _out.print(str(file), markup=False)
+        _say(as_json, {"file": str(file)}, str(file))
 
 
-@app.command("export")
+@app.command("export", epilog=OWN_COPY)
 def export_bundle(
     run: Run,
     to: Annotated[Path, typer.Option(help="The bundle's folder.")],
@@ -241,7 +288,7 @@ def predict(
         list[str], typer.Argument(metavar="INPUT...", help="NAME=FILE for each input, or one .npz file.")
     ],
     top: Annotated[int, typer.Option(min=1, help="Labels to print.")] = 3,
-    as_json: Json = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all probabilities as JSON lines.")] = False,
 ) -> None:
     """Run a bundle."""
     from nas.predict import main as run_predict
@@ -251,15 +298,17 @@ def predict(
     )
 
 
-@app.command()
-def describe(space: Annotated[Path, typer.Argument(metavar="SPACE.py")]) -> None:
+@app.command(epilog=PROGRAM)
+def describe(
+    space: Annotated[Path, typer.Argument(metavar="SPACE.py", help="Python program that defines it.")],
+) -> None:
     """Print a space's tree of choices and its exact size."""
     from nas.space_file import load_space
 
     loaded = load_space(space)
     with _err.status("seeking the smallest and the largest network"):
         text = loaded.describe()
-    _out.print(text, markup=False)
+    _out.print(text)
 
 
 @app.command()
@@ -292,12 +341,13 @@ def main() -> None:
         interrupt(signal.SIGINT, frame)
 
     signal.signal(signal.SIGTERM, terminate)
+    speak_any_encoding()
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="nas", standalone_mode=False)
     except NasError as error:
-        _err.print(f"error: {error.message}", style="bold red", markup=False)
+        _err.print(f"error: {error.message}", style="bold red")
         if error.hint:
-            _err.print(error.hint, markup=False)
+            _err.print(error.hint)
         sys.exit(1)
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
@@ -305,7 +355,7 @@ def main() -> None:
         shown = getattr(error, "format_message", None)
         if shown is None:
             raise
-        _err.print(f"error: {shown()}", markup=False)
+        _err.print(f"error: {shown()}")
         sys.exit(2)
     if code == _INTERRUPTED:
         _err.print("interrupted; what was told is kept, and the same command goes on with it. nas report shows it.")
@@ -345,42 +395,48 @@ def _show_model(made: Any, as_json: bool) -> None:
 
 
 def _say(as_json: bool, values: Any, text: str) -> None:
-    _out.print(json.dumps(values) if as_json else text, markup=False)
+    if as_json:
+        _out.tell(values)
+    else:
+        _out.print(text)
 
 
 def _command_line() -> str:
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """The command as it was typed, without passwords: it is kept in `run.json` and shown on the page."""
+    return shlex.join(["nas", *map(masked, sys.argv[1:])])
 
 
 def _summarise(run: Path, storage: str, as_json: bool) -> None:
     """Write the run's table, picture and page, and print its front."""
     from nas.ledger import open_ledger
-    from nas.progress import latency_text
     from nas.report import report, view
 
     report([run], storage=storage)
     shown = view(open_ledger(run, storage_url=storage))
     if as_json:
         front = [{"name": item.name, "metrics": item.metrics} for item in shown.front]
-        _out.print(json.dumps({"run": str(run), "front": front}), markup=False)
+        _out.tell({"run": str(run), "notes": shown.record.notes, "front": front})
         return
-    table = Table("model", "accuracy", "test", "latency ms", "bytes", "params", box=None)
-    for item in shown.front:
-        m = item.metrics
-        mark = " *" if item is shown.knee else ""
-        test = f"{m['test_accuracy']:.4f}" if "test_accuracy" in m else ""
-        table.add_row(
-            item.name + mark,
-            f"{m['accuracy']:.4f}",
-            test,
-            latency_text(m, unit=""),
-            f"{m['size_bytes']:,}",
-            f"{m['params']:,}",
-        )
-    _out.print(table)
-    _out.print(f"{len(shown.front)} on the front (* the knee); {run / 'report.html'}", markup=False)
+    rows = [
+        [
+            item.name + (" *" if item is shown.knee else ""),
+            *(_cell(item.metrics, metric, form) for metric, form in COLUMNS.values()),
+        ]
+        for item in shown.front
+    ]
+    _out.print(in_columns([["model", *COLUMNS], *rows]))
+    _out.print(f"{len(shown.front)} on the front (* the knee); {run / 'report.html'}")
     if any(item.metrics.get("latency_quality") == "noisy" for item in shown.front):
         _out.print("~ measured while the device was disturbed, and may be less; nas report measures again.")
+
+
+def _cell(metrics: Mapping[str, Any], metric: str, form: str) -> str:
+    """A metric in a table: empty where it was not measured, a noisy time marked."""
+    from nas.front import number_of
+
+    value = number_of(metrics, metric)
+    noisy = metric == "latency_ms" and metrics.get("latency_quality") == "noisy"
+    return "" if math.isnan(value) else f"{'~' if noisy else ''}{value:{form}}"
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal
 
 from nas.errors import ObjectiveError, unknown
@@ -38,13 +39,18 @@ METRICS: Mapping[str, Metric] = {
         Metric(
             "accuracy", "maximize", "", "share of the validation split that the exported file classifies rightly", True
         ),
-        Metric("latency_ms", "minimize", "ms", "time of one inference of the exported file on the target"),
+        Metric("latency_ms", "minimize", "ms", "time of one inference of the exported file on the quiet target"),
+        Metric("p50_ms", "minimize", "ms", "median of single inferences on the target as it was, search running"),
+        Metric("p95_ms", "minimize", "ms", "their 95th percentile"),
         Metric("size_bytes", "minimize", "bytes", "size of the exported file"),
         Metric("params", "minimize", "", "parameters of the network"),
         Metric("macs", "minimize", "", "multiply-accumulate operations of one inference"),
     )
 }
 """Every metric that can be named, by name."""
+
+MEASURED = ("latency_ms", "p50_ms", "p95_ms")
+"""Metrics that come of timing a file on the target: a neighbour disturbs them, and they can be measured again."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +77,11 @@ class Limit:
         return f"{self.metric}{self.operator}{self.bound!r}".removesuffix(".0")
 
     def violation(self, metrics: Mapping[str, Any]) -> float:
-        """How far beyond the bound, as a share of it: 0 when met, infinite when missing or NaN.
+        """How far beyond the bound, as a share of it: 0 when met, infinite when missing, NaN, or no number.
 
         Shares of several limits can be added and compared. Beyond a bound of 0 it is in the metric's unit.
         """
-        value = float(metrics.get(self.metric, math.nan))
+        value = _value(metrics, self.metric)
         if math.isnan(value):
             return math.inf
         beyond = value - self.bound if self.operator == "<=" else self.bound - value
@@ -119,6 +125,11 @@ def parse_limit(text: str) -> Limit:
 
 
 def minimised(objectives: Sequence[Objective], metrics: Mapping[str, Any]) -> tuple[float, ...]:
-    """The objectives' values with the sign turned where more is better; NaN where a metric is missing."""
-    values = [(o, float(metrics.get(o.metric, math.nan))) for o in objectives]
+    """The objectives' values with the sign turned where more is better; NaN where a metric is missing or no number."""
+    values = [(o, _value(metrics, o.metric)) for o in objectives]
     return tuple(-value if o.direction == "maximize" else value for o, value in values)
+
+
+def _value(metrics: Mapping[str, Any], name: str) -> float:
+    value = metrics.get(name)
+    return math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)

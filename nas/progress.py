@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from nas.front import front_of, hypervolume_of
 from nas.ledger import Ledger, Model, Trial
 from nas.proposals import COUNTED
+from nas.terminal import Terminal
 
 PACE = 0.02
 """Times whose ratio is nearer to 1 are called equal."""
@@ -29,7 +28,7 @@ class SearchProgress:
         as_json: Whether programs read it.
     """
 
-    def __init__(self, console: Console, wanted: int, time_s: float | None, as_json: bool) -> None:
+    def __init__(self, console: Terminal, wanted: int, time_s: float | None, as_json: bool) -> None:
         self.console = console
         self.wanted = wanted
         self.time_s = time_s
@@ -58,8 +57,11 @@ class SearchProgress:
         self.bar.stop()
 
     def on_trial(self, ledger: Ledger, trial: Trial) -> None:
-        """Show a trial that was told, and where the search stands."""
+        """Show a trial that was told, and where the search stands; before the first, what is to be said of the data."""
         self.told += 1
+        if self.told == 1 and not self.as_json:
+            for note in ledger.record.notes:
+                self.console.print(f"data: {note}")
         trials = [t for t in ledger.trials() if t.state in COUNTED]
         complete = [t for t in trials if t.state == "complete"]
         objectives = ledger.record.parsed_objectives
@@ -71,18 +73,14 @@ class SearchProgress:
         if self.as_json:
             values = {"trial": trial.number, "state": trial.state, "reason": trial.reason, "metrics": trial.metrics}
             standing = {"done": len(trials), "front": front, "hypervolume": volume, "left_s": left}
-            self.console.print(json.dumps({**values, **standing}), markup=False)
+            self.console.tell({**values, **standing})
             return
         state = f"front {front}, hypervolume {volume:.3f}, about {_readable(left)} left"
         self.bar.update(self.task, completed=len(trials), state=state)
         if not self.live:
-            self.console.print(f"{len(trials)}/{self.wanted} {describe(trial)}; {state}", markup=False)
+            self.console.print(f"{len(trials)}/{self.wanted} {describe(trial)}; {state}")
         elif trial.state == "failed":
-            self.console.print(describe(trial), markup=False)
-
-    def counted(self, ledger: Ledger) -> int:
-        """Trials of a run that count."""
-        return sum(trial.state in COUNTED for trial in ledger.trials())
+            self.console.print(describe(trial))
 
     def _left(self, done: int) -> float:
         """Seconds until the last trial, at the pace of this sitting."""

@@ -8,9 +8,11 @@ import pty
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from conftest import SPACE
 from runs import nas
 
 from nas import cli
@@ -54,6 +56,8 @@ def mistaken(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str])
         (["report", "TMP/none"], 1, "there is no run here"),
         (["measure", "TMP/none.onnx"], 1, "there is no such file; expected an ONNX model"),
         (["predict", "TMP", "x.npz"], 2, "is not a bundle"),
+        (["export", "TMP/none", "--to", "TMP/none/x"], 1, "there is no run here"),
+        (["export", "TMP/none", "--to", "SPACE"], 1, "is a file; expected a folder"),
     ],
 )
 def test_mistakes_are_one_sentence(
@@ -87,6 +91,101 @@ def test_describe(space_file: Path) -> None:
     assert "width: one of 16, 32, 64" in done.stdout
 
 
+@pytest.mark.parametrize("line", [["-m", "nas"], ["-m", "nas.cli"]])
+def test_the_version(line: list[str]) -> None:
+    done = subprocess.run([sys.executable, *line, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"nas {version('nas')}\n"
+
+
+@pytest.mark.parametrize(("words", "completed"), [("nas ref", "refine"), ("nas search --tria", "--trials")])
+def test_the_shell_completes(words: str, completed: str) -> None:
+    asked = {"_NAS_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    done = subprocess.run([sys.executable, "-m", "nas"], env=os.environ | asked, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split()) == (0, [completed]), done.stderr
+
+
+def test_completion_is_shown_for_a_shell() -> None:
+    line = [sys.executable, "-m", "nas", "--show-completion"]
+    environment = {**os.environ, "SHELL": "/bin/bash", "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    done = subprocess.run([*line, "bash"], env=environment, capture_output=True, text=True)
+    assert "_NAS_COMPLETE=complete_bash" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["search", "describe", "refine", "compress", "export"])
+def test_help_says_that_a_space_is_a_program(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.app([command, "--help"], prog_name="nas", standalone_mode=False) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Python program" in said
+    assert ("own copy" in said) == (command not in ("search", "describe"))
+
+
+def test_the_recorded_command_has_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        sys, "argv", ["/x/nas/__main__.py", "search", "a b.py", "--storage", "mysql://ann:se'c@ret@h/d"]
+    )
+    assert cli._command_line() == "nas search 'a b.py' --storage 'mysql://ann:***@h/d'"
+
+
+@pytest.mark.parametrize("from_environment", [True, False])
+def test_no_error_has_a_password(
+    from_environment: bool, finished_run: Path, mistaken: Mistaken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "mysql+none://ann:secret@host/db"
+    if from_environment:
+        monkeypatch.setenv("NAS_STORAGE", url)
+    code, said = mistaken("report", finished_run, *([] if from_environment else ["--storage", url]))
+    assert code == 1
+    assert "mysql+none://ann:***@host/db" in said
+    assert "secret" not in said
+
+
+def test_on_a_terminal_of_ascii_all_is_said(finished_run: Path, tmp_path: Path, table: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    bundle = tmp_path / "bündel → 1"
+
+    def said(*arguments: object) -> str:
+        line = [sys.executable, "-m", "nas", *map(str, arguments)]
+        done = subprocess.run(line, env=environment, capture_output=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.isascii()
+        return done.stdout.decode("ascii")
+
+    assert "b\\xfcndel \\u2192 1: " in said("export", finished_run, "--to", bundle)
+    assert "b\\xfcndel \\u2192 1/model.onnx" in said("measure", bundle / "model.onnx", bundle / "model.onnx")
+    assert "front.csv" in said("report", finished_run)
+    assert "yes" in said("predict", bundle, table)
+    assert "cores" in said("doctor")
+
+
+def test_a_model_with_seeds_is_shown_on_ascii() -> None:
+    program = """
+from pathlib import Path
+from nas.cli import _show_model, speak_any_encoding
+from nas.ledger import Model
+speak_any_encoding()
+metrics = dict(accuracy=.9, accuracy_mean=.8, accuracy_std=.1, test_accuracy=.7, latency_ms=1.0, size_bytes=1)
+_show_model(Model("1-refined", 1, "refined", (), None, {}, metrics, Path()), False)
+"""
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert "(seeds 0.8000 \\xb1 0.1000)" in done.stdout
+
+
+def test_json_lines_stand_alone(tmp_path: Path, table: Path, one_ray: str) -> None:
+    space = tmp_path / "loud.py"
+    space.write_text(f"print('a space speaks')\n{SPACE}")
+    options = ["--run", tmp_path / "run", "--data", table, "--label", "kind", "--epochs", 1, "--address", one_ray]
+    done = nas("search", space, *options, "--trials", 1, "--json")
+    assert done.returncode == 0, done.stderr
+    assert [list(json.loads(line)) for line in done.stdout.splitlines()] == [
+        ["trial", "state", "reason", "metrics", "done", "front", "hypervolume", "left_s"],
+        ["run", "notes", "front"],
+    ]
+    assert "a space speaks" in done.stderr
+    files = [json.loads(line)["file"] for line in nas("report", tmp_path / "run", "--json").stdout.splitlines()]
+    assert [Path(file).name for file in files] == ["front.csv", "front.png", "report.html"]
+
+
 def test_doctor() -> None:
     done = nas("doctor")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -106,7 +205,19 @@ def test_report_export_measure_predict(finished_run: Path, tmp_path: Path, table
     assert len(done.stdout.splitlines()) == 400
     code, said = mistaken("export", finished_run, "--limit", "latency_ms<=0", "--to", bundle)
     assert code == 1
-    assert "meets latency_ms<=0" in said
+    assert "breaks latency_ms<=0" in said
+    code, said = mistaken("export", finished_run, "--trial", 99, "--to", bundle)
+    assert code == 1
+    assert "there is no trial 99; its trials are 0 to 5" in said
+
+
+def test_the_front_has_the_times_of_single_inferences(finished_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cli._summarise(finished_run, "", False)
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["model", "accuracy", "test", "latency", "ms", "p50", "p95", "bytes", "params"]
+    models = {model.name: model.metrics for model in open_ledger(finished_run).models()}
+    shown = rows[0].replace(" *", "").split()
+    assert shown[4:6] == [f"{models[shown[0]][metric]:.4f}" for metric in ("p50_ms", "p95_ms")]
 
 
 def test_a_screen_chooses_and_is_kept_by_the_run(

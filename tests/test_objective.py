@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.errors import ObjectiveError
-from nas.objective import METRICS, Limit, excess, minimised, parse_limit, parse_objective
+from nas.objective import MEASURED, METRICS, Limit, excess, minimised, parse_limit, parse_objective
 
 
 def test_directions_turn_here() -> None:
@@ -116,6 +116,19 @@ def test_what_resembles_nothing_gets_no_suggestion() -> None:
 
 def test_only_what_is_of_the_trained_weights_needs_training() -> None:
     assert {name for name, metric in METRICS.items() if metric.needs_training} == {"accuracy"}
+
+
+def test_what_is_timed_can_be_optimised_and_limited() -> None:
+    assert set(MEASURED) == {name for name, metric in METRICS.items() if metric.unit == "ms"}
+    metrics = {"latency_ms": 1.0, "p50_ms": 1.5, "p95_ms": 3.0}
+    assert minimised([parse_objective(name) for name in MEASURED], metrics) == (1.0, 1.5, 3.0)
+    assert parse_limit("p95_ms<=2").violation(metrics) == 0.5
+
+
+@pytest.mark.parametrize("value", [None, "fast", [1], True])
+def test_what_is_no_number_meets_no_limit_and_is_no_objective(value: object) -> None:
+    assert Limit("macs", "<=", 1.0).violation({"macs": value}) == math.inf
+    assert math.isnan(minimised([parse_objective("macs")], {"macs": value})[0])
 
 
 def test_excess_adds_shares_of_the_bounds() -> None:

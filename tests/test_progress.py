@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from test_ledger import RECORD
 
-from nas.ledger import Model
-from nas.progress import latency_text, pace, what_passes_brought
+from nas.ledger import Model, Trial, create_ledger
+from nas.progress import SearchProgress, latency_text, pace, what_passes_brought
+from nas.terminal import Terminal
 
 
 def model(*passes: str, **metrics: Any) -> Model:
@@ -39,6 +42,17 @@ def test_a_model_without_passes_has_nothing_to_tell() -> None:
 @pytest.mark.parametrize(("ratio", "word"), [(0.97, "faster"), (0.99, "as fast"), (1.01, "as fast"), (1.03, "slower")])
 def test_pace(ratio: float, word: str) -> None:
     assert pace(ratio) == word
+
+
+def test_what_is_to_be_said_of_the_data_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ledger = create_ledger(tmp_path / "run", replace(RECORD, notes=("column 'x' is left out: it is constant.",)), "")
+    trial = Trial(0, "failed", {}, {}, "TrainingError: \x1b[2Jno")
+    with SearchProgress(Terminal(), 3, None, as_json=False) as progress:
+        progress.on_trial(ledger, trial)
+        progress.on_trial(ledger, trial)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "data: column 'x' is left out: it is constant."
+    assert [line.partition(";")[0] for line in said[1:]] == ["0/3 trial 0 failed: TrainingError: \\x1b[2Jno"] * 2
 
 
 def test_a_noisy_latency_is_marked() -> None:
