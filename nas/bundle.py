@@ -134,6 +134,7 @@ def _description(context: Context, model: Model, proof: Proof) -> dict[str, Any]
             "preprocessing": modality.preprocessing,
             "free": modality.free,
             "tokens": bool(modality.vocabulary),
+            "vocabulary": modality.vocabulary,
             "optional": bool(network.modality_dropout),
         }
         for name, modality in task.modalities.items()

@@ -23,7 +23,7 @@ from nas.devices import Latency
 from nas.errors import BUILD_ERRORS, TrainingError
 from nas.export import export_onnx, score_onnx
 from nas.ledger import replace_folder, write_json
-from nas.objective import Limit
+from nas.objective import MEASURED, Limit
 from nas.space import Space
 from nas.tasks import Task
 from nas.training import Epoch, Training, train
@@ -141,7 +141,7 @@ def evaluate(
     metrics["size_bytes"] = file.stat().st_size
     if outcome := _refused(limits, metrics):
         return outcome
-    if any(limit.metric == "latency_ms" for limit in limits):
+    if any(limit.metric in MEASURED for limit in limits):
         (early,) = measure([file])
         metrics["latency_untrained_ms"] = early.latency_ms
         found = {**metrics, **latency_metrics(early)}
@@ -263,7 +263,7 @@ def timed(name: str, step: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
 def _certain(limits: tuple[Limit, ...], metrics: Mapping[str, Any]) -> tuple[Limit, ...]:
     """The limits that can be held against metrics: a noisy latency is measured again before one is."""
     noisy = metrics.get("latency_quality") == "noisy"
-    return tuple(limit for limit in limits if not (noisy and limit.metric == "latency_ms"))
+    return tuple(limit for limit in limits if not (noisy and limit.metric in MEASURED))
 
 
 def _on_counts(limits: tuple[Limit, ...]) -> tuple[Limit, ...]:

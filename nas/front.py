@@ -14,7 +14,7 @@ import numpy as np
 
 from nas import pareto
 from nas.ledger import Trial
-from nas.objective import Limit, Objective, excess, minimised
+from nas.objective import MEASURED, Limit, Objective, excess, minimised
 
 
 class Measured(Protocol):
@@ -130,10 +130,9 @@ class _Hoped:
     """An item as if its latency had been slowed as much as the reference in that moment."""
 
     def __init__(self, item: Measured) -> None:
-        latency, reference, best = (
-            number_of(item.metrics, name) for name in ("latency_ms", "reference_ms", "best_reference_ms")
-        )
-        self.metrics = {**item.metrics, "latency_ms": latency * (best / reference if best < reference else 1.0)}
+        reference, best = (number_of(item.metrics, name) for name in ("reference_ms", "best_reference_ms"))
+        share = best / reference if best < reference else 1.0
+        self.metrics = {**item.metrics, **{name: number_of(item.metrics, name) * share for name in MEASURED}}
 
 
 def _points(items: Sequence[Measured], objectives: Sequence[Objective]) -> pareto.Points:

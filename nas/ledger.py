@@ -336,7 +336,10 @@ def open_ledger(folder: Path, sampler: optuna.samplers.BaseSampler | None = None
             f"{folder}: its study lies in a {record.storage} database, and none was named.", "Give --storage URL."
         )
     if record.storage == "journal" and storage_url:
-        raise RunError(f"{folder}: its study lies in {JOURNAL}, not in {masked(storage_url)}.", "Leave out --storage.")
+        raise RunError(
+            f"{folder}: its study lies in {JOURNAL}, not in {masked(storage_url)}.",
+            "Leave out --storage, or unset NAS_STORAGE.",
+        )
     try:
         study = optuna.load_study(storage=open_storage(folder, storage_url), study_name=record.name, sampler=sampler)
         _check_study(folder, record, study)

@@ -102,7 +102,7 @@ class Proposals:
     def finish(self, number: int, result: Outcome | None) -> None:
         """Tell a job's outcome, also to those that proposed the same meanwhile."""
         key = next(key for key, job in self._flying.items() if job.number == number)
-        outcome = result or WORKER_DIED
+        outcome = self._with_objectives(result or WORKER_DIED)
         if outcome.state == "complete":
             self.ledger.complete(number, outcome.metrics)
         elif outcome.state == "infeasible":
@@ -117,6 +117,15 @@ class Proposals:
             self.ledger.answer(waiting, self._told[key])
         self._collect(self._told[key])
         self.on_trial(self.ledger, self._told[key])
+
+    def _with_objectives(self, outcome: Outcome) -> Outcome:
+        """The outcome; failed where an objective is unknown, as MACs that cannot be counted are."""
+        names = [name for name in self.ledger.record.objectives if name not in outcome.metrics]
+        if outcome.state != "complete" or not names:
+            return outcome
+        return Outcome(
+            "failed", outcome.metrics, f"{', '.join(names)}: cannot be told of this network, and is an objective"
+        )
 
     def _ask(self, repeated: int) -> Job | None:
         try:

@@ -21,9 +21,9 @@ from nas.driving import driving
 from nas.errors import ObjectiveError, RunError, SamplerError
 from nas.evaluate import Measure, Outcome, attempt
 from nas.execution import cluster, run_trials
+from nas.front import nearest
 from nas.holding import writing
 from nas.ledger import Ledger, unanswered
-from nas.objective import excess
 from nas.proposals import COUNTED, Job, OnTrial, Proposals
 from nas.run import Asked, Context, begin_run
 from nas.samplers import Filtered, Sampler, uses_cheap
@@ -171,8 +171,7 @@ def _check_any_complete(ledger: Ledger) -> None:
         reason, count = Counter(trial.reason for trial in trials).most_common(1)[0]
         raise RunError(f"{ledger.folder}: all {len(trials)} trials failed, {count} of them so: {reason}", _FAILED)
     failed = f"; the other {len(trials) - len(refused)} failed" if len(refused) < len(trials) else ""
-    limits = ledger.record.parsed_limits
-    near = min(refused, key=lambda trial: (not trial.metrics, excess(limits, trial.metrics)))
+    near = nearest(refused, ledger.record.parsed_limits) or refused[-1]
     raise ObjectiveError(
         f"limits {', '.join(ledger.record.limits) or '(constraints)'}: refused all {len(refused)} architectures"
         f"{failed}; the nearest is trial {near.number}, which {near.reason}.",

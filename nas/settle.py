@@ -22,6 +22,7 @@ from nas.evaluate import beside, latency_metrics
 from nas.front import front_of
 from nas.holding import writing
 from nas.ledger import Ledger, Model, Trial, write_model
+from nas.objective import MEASURED
 
 MOST_S = 20.0
 """How long all of it may take, in seconds; what is left then stays noisy."""
@@ -54,7 +55,8 @@ def settle(ledger: Ledger, most_s: float = MOST_S, trials: bool = True) -> int:
         How many latencies were measured again; 0 where no objective and no limit is on latency.
     """
     record = ledger.record
-    if "latency_ms" not in (*record.objectives, *(limit.metric for limit in record.parsed_limits)):
+    wanted = {*record.objectives, *(limit.metric for limit in record.parsed_limits)}
+    if not wanted & set(MEASURED):
         return 0
     target, end = load_target(record.target), time.monotonic() + most_s
     tried: set[str] = set()
@@ -126,7 +128,7 @@ def _record(ledger: Ledger, item: Trial | Model, metrics: Mapping[str, Any]) -> 
         write_model(item.folder, replace(item, metrics={**item.metrics, **metrics}))
         return
     found = {**item.metrics, **metrics}
-    limits = [limit for limit in ledger.record.parsed_limits if limit.metric == "latency_ms"]
-    broken = [f"{limit} ({found['latency_ms']})" for limit in limits if limit.violation(found) > 0]
+    limits = [limit for limit in ledger.record.parsed_limits if limit.metric in MEASURED]
+    broken = [f"{limit} ({found[limit.metric]})" for limit in limits if limit.violation(found) > 0]
     is_certain = found["latency_quality"] == "good"
     ledger.measure_again(item.number, metrics, f"breaks {', '.join(broken)}" if broken and is_certain else "")

@@ -173,7 +173,8 @@ def test_optuna_sampler_and_exhausted_space(tmp_path: Path, table: Path) -> None
 
 
 def test_a_limit_that_nothing_meets_says_how_many_were_refused(tmp_path: Path, table: Path, space_file: Path) -> None:
-    with pytest.raises(ObjectiveError, match=r"limits params<=10: refused all 3 architectures; the nearest is trial \d, which breaks params<=10 \(\d+\)"):
+    told = r"limits params<=10: refused all 3 architectures; the nearest is trial \d, which breaks params<=10 \(\d+\)"
+    with pytest.raises(ObjectiveError, match=told):
         search(space_file, tmp_path / "run", data=table, label="kind", trials=3, limits=["params<=10"])
     states = [t.state for t in open_ledger(tmp_path / "run").trials()]
     assert states.count("infeasible") == 3

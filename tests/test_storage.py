@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from nas.errors import RunError
-from nas.storage import masked, open_storage
+from nas.storage import open_storage
+from nas.storage_url import masked
 
 GOOD = b'{"op_code":0,"worker_id":"w","study_name":"run","directions":[2]}\n'
 

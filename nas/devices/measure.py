@@ -261,7 +261,7 @@ def open_session(
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     for name, size in sizes.items():
         options.add_free_dimension_override_by_name(name, size)
-    session = onnxruntime.InferenceSession(str(path), options, providers=[provider])
+    session = onnxruntime.InferenceSession(str(path), options, providers=[provider], enable_fallback=0)
     rng = np.random.default_rng(seed)
     feeds: dict[str, np.ndarray] = {}
     for given in session.get_inputs():
@@ -286,7 +286,7 @@ def _inference(path: str | Path, threads: int, provider: str, batch: int, seed: 
 
 
 def session_options(threads: int) -> Any:
-    """Options of a session as it is deployed.
+    """Options of a session as it is deployed; opened without fallback, which prints on standard output.
 
     ONNX Runtime's switch that flushes numbers below 1.2e-38 to zero is left alone: it works only in a process's first
     session, and then for everything that the process computes.
@@ -301,7 +301,7 @@ def _lengths(path: str | Path, provider: str) -> Mapping[str, int]:
     """The lengths to measure free axes at, as the file's metadata say."""
     options = session_options(1)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    metadata = onnxruntime.InferenceSession(str(path), options, providers=[provider]).get_modelmeta()
+    metadata = onnxruntime.InferenceSession(str(path), options, providers=[provider], enable_fallback=0).get_modelmeta()
     return json.loads(metadata.custom_metadata_map.get(LENGTHS, "{}"))
 
 
