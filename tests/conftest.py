@@ -21,6 +21,7 @@ import pandas as pd
 import pytest
 import ray
 import torch
+from runs import SPACE
 from xdist.scheduler import LoadScopeScheduling
 
 from nas.compress import compress
@@ -34,19 +35,6 @@ if STATE not in os.environ:  # all processes learn one device, and not the user'
     reference = tempfile.TemporaryDirectory(prefix="nas-reference-")
     os.environ[STATE] = reference.name
 torch.set_num_threads(1)  # networks are small, and several processes share the cores
-
-SPACE = """
-from nas import Space, choose, integer
-from nas.blocks import MLP, Dense, Network
-
-space = Space(
-    Network(
-        encoders={"table": Dense(width=choose(16, 32, 64), depth=integer(1, 3))},
-        head=MLP(hidden=choose(0, 16), dropout=choose(0.0, 0.2)),
-    )
-)
-"""
-
 
 RAY = {"test_bundle.py", "test_cheap.py", "test_cli.py", "test_pipeline.py", "test_proof.py", "test_report.py"}
 """Files of which tests need Ray: one process takes them all."""

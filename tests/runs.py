@@ -11,6 +11,19 @@ from nas.proposals import COUNTED
 from nas.space import Architecture
 from nas.space_file import space_from_source
 
+SPACE = """
+from nas import Space, choose, integer
+from nas.blocks import MLP, Dense, Network
+
+space = Space(
+    Network(
+        encoders={"table": Dense(width=choose(16, 32, 64), depth=integer(1, 3))},
+        head=MLP(hidden=choose(0, 16), dropout=choose(0.0, 0.2)),
+    )
+)
+"""
+"""Dense networks on a table."""
+
 
 def nas(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""

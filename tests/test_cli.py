@@ -12,8 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from conftest import SPACE
-from runs import nas
+from runs import SPACE, nas
 
 from nas import cli
 from nas.ledger import open_ledger
