@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -96,15 +96,19 @@ def _drafted(to: Path) -> Generator[Path]:
     except (OSError, RuntimeError) as error:  # a chain of links that has no end is a RuntimeError
         said = error.strerror if isinstance(error, OSError) else str(error)
         raise BundleError(f"{to}: cannot be written: {said}.", ELSEWHERE) from None
-    try:
+    with ExitStack() as undo:
+        undo.callback(_remove, draft, made[1:])
         yield draft
         replace_folder(draft, destination)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        for folder in made[1:]:
-            with suppress(OSError):
-                folder.rmdir()
-        raise
+        undo.pop_all()
+
+
+def _remove(draft: Path, made: Sequence[Path]) -> None:
+    """Remove a draft, and the folders that were made for it."""
+    shutil.rmtree(draft, ignore_errors=True)
+    for folder in made:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _check_destination(to: Path, folder: Path) -> None:

@@ -9,7 +9,6 @@ import pytest
 
 from nas.errors import RunError
 from nas.storage import open_storage
-from nas.storage_url import masked
 
 GOOD = b'{"op_code":0,"worker_id":"w","study_name":"run","directions":[2]}\n'
 
@@ -45,20 +44,6 @@ def test_a_line_that_is_being_written_is_left(tmp_path: Path) -> None:
     journal.write_bytes(GOOD + b'{"op_co')
     open_storage(tmp_path)
     assert journal.read_bytes() == GOOD + b'{"op_co'
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("postgresql://user:secret@host/db", "postgresql://user:***@host/db"),
-        ("mysql+pymysql://u:p@ss:w@rd@host:3306/db", "mysql+pymysql://u:***@host:3306/db"),
-        ("postgresql://host/db?user=u&password=secret&x=1", "postgresql://host/db?user=u&password=***&x=1"),
-        ("sqlite:////tmp/study.db", "sqlite:////tmp/study.db"),
-        ("nas --storage postgresql://u:p@h/d --trials 3", "nas --storage postgresql://u:***@h/d --trials 3"),
-    ],
-)  # fmt: skip
-def test_passwords_are_masked(url: str, shown: str) -> None:
-    assert masked(url) == shown
 
 
 def test_an_error_of_a_database_shows_no_password(tmp_path: Path) -> None:
