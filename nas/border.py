@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import errno
 import io
+import os
+import sys
 import sysconfig
 import traceback
 from collections import deque
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import disk_usage
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from nas.errors import NasError, RunError, cleaned
 
@@ -29,7 +31,10 @@ MOST_PRINTED = 64 * 1024
 MOST_SAID = 1500
 """Characters of an error that are kept; where it came from stands behind them."""
 
-_OURS = (str(Path(__file__).parent), *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")))
+_OURS = tuple(
+    f"{path}{os.sep}"
+    for path in (Path(__file__).parent, *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")))
+)
 
 
 @dataclass(frozen=True)
@@ -56,12 +61,13 @@ class Failure:
         return f"{told}\nprinted:\n{self.printed}" if self.printed else told
 
 
-def within_border(work: Callable[[], T], folder: Path) -> T | Failure:
+def within_border(work: Callable[[], T], folder: Path, is_worker: bool = False) -> T | Failure:
     """Do a candidate's work, and turn whatever goes wrong into a failure.
 
     Args:
         work: The work.
         folder: Where it writes; asked for its free space.
+        is_worker: Whether this process works for candidates alone: elsewhere a `KeyboardInterrupt` is the user's.
 
     Raises:
         RunError: If the disk is full.
@@ -70,8 +76,10 @@ def within_border(work: Callable[[], T], folder: Path) -> T | Failure:
     try:
         with redirect_stdout(printed), redirect_stderr(printed):
             return work()
-    except (Exception, SystemExit, KeyboardInterrupt) as error:
+    except BaseException as error:
         if getattr(error, "ray_terminate_msg", None):  # not the candidate ends, but the process that works for it
+            raise
+        if isinstance(error, KeyboardInterrupt) and not is_worker:
             raise
         if is_disk_full(error, folder):
             raise disk_full(folder) from error
@@ -97,7 +105,9 @@ def at_border(step: Callable[[], T], refused: Callable[[str], T], folder: Path) 
 
 def reason_of(error: BaseException) -> str:
     """What an error says, and the file and line of the user's own code that it came from, if it did."""
-    said = error.message if isinstance(error, NasError) else str(error)
+    said = ""
+    with suppress(Exception):  # an error may fail to say what it is
+        said = error.message if isinstance(error, NasError) else str(error)
     return cleaned(f"{type(error).__name__}: {said}".removesuffix(": "), MOST_SAID) + cleaned(_place(error))
 
 
@@ -131,6 +141,8 @@ class Printed(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Take a text; forget the oldest where there is too much."""
+        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         part = text[-self._most :]
         self._parts.append(part)
         self._kept += len(part)
@@ -138,6 +150,15 @@ class Printed(io.TextIOBase):
         while self._kept - len(self._parts[0]) >= self._most:
             self._kept -= len(self._parts.popleft())
         return len(text)
+
+    def fileno(self) -> int:
+        """That of the process, for programs that are started."""
+        return sys.__stdout__.fileno() if sys.__stdout__ else 1
+
+    @property
+    def buffer(self) -> IO[bytes]:
+        """That of the process: bytes are not kept."""
+        return sys.__stdout__.buffer if sys.__stdout__ else io.BytesIO()
 
     def text(self) -> str:
         """What is kept, and how much is not."""

@@ -88,6 +88,7 @@ def _drafted(to: Path) -> Generator[Path]:
         destination = to.resolve()
         _check_destination(to, destination)
         draft = destination.with_name(destination.name + ".part")
+        _check_draft(draft)
         made = [folder for folder in (draft, *draft.parents) if not folder.exists()]
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
@@ -101,6 +102,12 @@ def _drafted(to: Path) -> Generator[Path]:
         yield draft
         replace_folder(draft, destination)
         undo.pop_all()
+
+
+def _check_draft(draft: Path) -> None:
+    """Refuse to write over what no export left."""
+    if draft.exists() and (not draft.is_dir() or {each.name for each in draft.iterdir()} - {*FILES}):
+        raise BundleError(f"{draft}: is in the way, and not left by an export.", ELSEWHERE)
 
 
 def _remove(draft: Path, made: Sequence[Path]) -> None:

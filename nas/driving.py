@@ -18,7 +18,7 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 
 from nas.errors import RunError
-from nas.ledger import Ledger
+from nas.ledger import Ledger, unanswered
 
 _DRIVER = "driver"
 RENEWED_S = 60.0
@@ -46,14 +46,18 @@ def driving(ledger: Ledger) -> Generator[None]:
         )
     ended = threading.Event()
     renewing = threading.Thread(target=_renew, args=(ledger, ended), daemon=True)
-    _sign(ledger)
+    try:
+        _sign(ledger)
+    except (SQLAlchemyError, StorageInternalError) as error:
+        raise unanswered("", error) from None
     renewing.start()
     try:
         yield
     finally:
         ended.set()
         renewing.join()
-        ledger.study.set_user_attr(_DRIVER, {})
+        with suppress(SQLAlchemyError, StorageInternalError):
+            ledger.study.set_user_attr(_DRIVER, {})
 
 
 def _renew(ledger: Ledger, ended: threading.Event) -> None:
@@ -67,8 +71,9 @@ def _sign(ledger: Ledger) -> None:
 
 
 def _is_alive(driver: Mapping[str, Any]) -> bool:
-    if driver["host"] != socket.gethostname():
-        return time.time() - driver["seen"] < GONE_S
+    is_fresh = time.time() - driver["seen"] < GONE_S
+    if driver["host"] != socket.gethostname() or not is_fresh:
+        return is_fresh
     try:
         os.kill(driver["pid"], 0)
     except ProcessLookupError:

@@ -86,7 +86,7 @@ def attempt(
         network = space.architecture(decisions).network
         return evaluate(network, decisions, task, training, limits, measure, folder, metrics)
 
-    result = within_border(work, folder)
+    result = within_border(work, folder, is_worker=True)
     if isinstance(result, Outcome):
         return result
     folder.mkdir(parents=True, exist_ok=True)

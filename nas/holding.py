@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nas.errors import RunError
+from nas.space_file import MODULES_FOLDER
 from nas.storage import JOURNAL, mend_journal
 
 RECORD_FILE = "run.json"
 SPACE_FILE = "space.py"
-MODULES_FOLDER = "modules"
 LOCK_FILE = "lock"
 
 

@@ -23,8 +23,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from nas.choices import Label
 from nas.errors import ObjectiveError, RunError, cleaned
-from nas.holding import MODULES_FOLDER, RECORD_FILE, SPACE_FILE
+from nas.holding import RECORD_FILE, SPACE_FILE
 from nas.objective import Limit, Objective, parse_limit, parse_objective
+from nas.space_file import MODULES_FOLDER
 from nas.storage import DAMAGE, JOURNAL, damaged, masked, open_storage
 
 State = Literal["running", "complete", "infeasible", "failed", "duplicate", "abandoned"]
@@ -252,6 +253,12 @@ class Ledger:
         """Delete what a trial without a result left behind."""
         shutil.rmtree(self.trial_folder(number).with_name(f"{number}.part"), ignore_errors=True)
 
+    def forget(self) -> None:
+        """Take back a run that was begun and has no trial: the folder holds no run any more, a database no study."""
+        if self.record.storage != "journal":
+            optuna.delete_study(study_name=self.record.name, storage=self.study._storage)  # pyright: ignore
+        (self.folder / RECORD_FILE).unlink()
+
     def _annotate(self, number: int, **attributes: Any) -> None:
         trial_id = self._trial_id(number)
         for name, given in attributes.items():
@@ -370,7 +377,7 @@ def _check_study(folder: Path, record: RunRecord, study: optuna.Study) -> None:
 def unanswered(url: str, error: Exception) -> RunError:
     """Say that a database does not answer; its password is not shown."""
     told = str(error).splitlines()[0].replace(url, masked(url))
-    return RunError(f"storage {masked(url)}: does not answer: {told}", "Look whether it runs, and go on.")
+    return RunError(f"the storage {masked(url)} does not answer: {told}", "Look whether it runs, and go on.")
 
 
 _OWN = "Give the storage and the folder that belong together, as they were when the run began."

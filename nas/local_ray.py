@@ -13,17 +13,17 @@ import os
 import secrets
 import shutil
 import signal
-import sys
 import tempfile
 import threading
+import time
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 import ray
-from ray._private import ray_constants
+from ray._private import ray_constants, services
 from ray._private import worker as ray_worker
 
 from nas.errors import RunError
@@ -41,6 +41,9 @@ PREFIX = "nas-ray-"
 _SOCKET = "/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 _LONGEST = 107
 """Characters that the path of a socket may have."""
+
+_OUTLIVED_S = 300.0
+"""How long some of Ray's processes may outlive a driver that was killed, and write."""
 
 _VITAL = ("gcs_server", "raylet")
 _LOOKED_AT_S = 0.5
@@ -75,10 +78,17 @@ def local_ray(cores: int, resources: Mapping[str, float], environment: Mapping[s
             )
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
             raise RunError(f"Ray cannot be started here: {error}", "nas doctor says what is missing.") from None
-        if threading.current_thread() is threading.main_thread() and terminating is not signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, terminating)  # Ray set one of its own
+        terminated = threading.Event()
+
+        def terminate(number: int, frame: FrameType | None) -> None:
+            terminated.set()
+            if callable(terminating):
+                terminating(number, frame)
+
+        if threading.current_thread() is threading.main_thread() and callable(terminating):
+            signal.signal(signal.SIGTERM, terminate)  # Ray set one of its own
         try:
-            with _watched():
+            with _watched(terminated):
                 yield folder / "tmp"
         finally:
             ray.shutdown()
@@ -128,15 +138,17 @@ def _short_enough(places: Mapping[str, Any]) -> Path:
 def _remove_stale(base: Path) -> None:
     """Remove folders whose driver was killed: their lock went with it."""
     for folder in base.glob(f"{PREFIX}*"):
-        lock = folder / "lock"
-        if folder.is_symlink() or not lock.is_file() or folder.stat().st_uid != os.getuid():
-            continue
-        with lock.open("w") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with suppress(OSError):  # another's, in use, or removed by another meanwhile
+            found = folder.lstat()
+            if found.st_uid != os.getuid() or folder.is_symlink():
                 continue
-            shutil.rmtree(folder, ignore_errors=True)
+            if not (folder / "lock").exists():  # begun this moment, or made again by a process that outlived its driver
+                if time.time() - found.st_mtime > _OUTLIVED_S:
+                    shutil.rmtree(folder, ignore_errors=True)
+                continue
+            with (folder / "lock").open("r+") as handle:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -151,8 +163,16 @@ def _deaf() -> Generator[None]:
         variables({"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}),
         _replaced(ray_constants, "ENABLE_RAY_CLUSTER", False),
         _replaced(ray_worker, "print_to_stdstream", lambda *_, **__: None),
+        _replaced(services, "ConsolePopen", _GroupOfItsOwn),
     ):
         yield
+
+
+class _GroupOfItsOwn(services.ConsolePopen):
+    """A process that signals to the driver's group do not reach: the driver ends it when it has put things in order."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options, process_group=0)
 
 
 @contextmanager
@@ -173,12 +193,15 @@ def killed() -> list[str]:
 
 
 @contextmanager
-def _watched() -> Generator[None]:
+def _watched(terminated: threading.Event) -> Generator[None]:
     """Interrupt the main thread when a vital process dies, and say so in the place of whatever comes of it.
 
     The interruption has a signal of its own: Ray Tune takes a Ctrl-C for a wish to end in order, which it cannot now.
     Inside some calls Ray hears no signal and would abort the process in silence after a minute: it is ended before
-    that, with the same words.
+    that, with the same words. Where this process was told to terminate, its whole group was, and it ends as such.
+
+    Args:
+        terminated: Whether this process was told to terminate.
     """
     ended = threading.Event()
     main = threading.main_thread()
@@ -192,8 +215,8 @@ def _watched() -> Generator[None]:
                 signal.pthread_kill(main.ident or 0, signal.SIGUSR2)
                 deaf_s += _LOOKED_AT_S
             if died and deaf_s > _DEAF_S:
-                os.write(sys.stderr.fileno(), f"error: {_lost(died[0])}\n".encode())
-                os._exit(1)
+                os.write(2, b"" if terminated.is_set() else f"error: {_lost(died[0])}\n".encode())
+                os._exit(128 + signal.SIGTERM if terminated.is_set() else 1)
 
     watching = threading.Thread(target=watch, daemon=True)
     if is_main:
@@ -206,7 +229,7 @@ def _watched() -> Generator[None]:
             watching.join()
             signal.signal(signal.SIGUSR2, before)
         if died := killed():
-            raise _lost(died[0]) from None
+            raise KeyboardInterrupt if terminated.is_set() else _lost(died[0]) from None
 
 
 def _lost(process: str) -> RunError:

@@ -80,14 +80,14 @@ class Proposals:
 
     @property
     def is_done(self) -> bool:
-        """Whether what was wanted is done: as many trials were told, the time is over, or there is nothing left."""
-        late = self.deadline is not None and time.monotonic() > self.deadline
-        return late or bool(self.exhausted) or self.counted >= self.wanted
+        """Whether what was wanted is done, and every job that was given is told."""
+        return self.ended and not self._flying
 
     @property
     def ended(self) -> bool:
         """Whether no further job will come."""
-        return self.is_done or self.counted + len(self._flying) >= self.wanted
+        late = self.deadline is not None and time.monotonic() > self.deadline
+        return late or bool(self.exhausted) or self.counted + len(self._flying) >= self.wanted
 
     def next(self) -> tuple[int, Job] | None:
         """Give the next architecture that the ledger cannot answer, or None if the search has ended."""

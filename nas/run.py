@@ -16,14 +16,15 @@ from uuid import uuid4
 import torch
 
 from nas.blocks.cost import evaluating
+from nas.border import Failure, within_border
 from nas.devices import Target, load_target
-from nas.errors import BUILD_ERRORS, BlockError, NasError, RunError, SpaceError, TaskError, TrainingError
+from nas.errors import BlockError, NasError, RunError, SpaceError, TaskError
 from nas.evaluate import build
-from nas.holding import MODULES_FOLDER, RECORD_FILE, SPACE_FILE
+from nas.holding import RECORD_FILE, SPACE_FILE
 from nas.ledger import Ledger, RunRecord, create_ledger, open_ledger, read_record
 from nas.objective import Limit, parse_limit, parse_objective
 from nas.space import Space
-from nas.space_file import load_space, side_modules, space_from_source
+from nas.space_file import MODULES_FOLDER, load_space, side_modules, space_from_source
 from nas.storage_url import masked
 from nas.tasks import Task, load_table, load_task
 from nas.training import Training, check_proxy, training_from
@@ -124,7 +125,7 @@ def begin_run(
     modules = side_modules(space_file)
     task = _load_task(asked.task, asked.data, asked.label)
     seed = asked.seed or 0
-    _check_fits(space, task, seed)
+    _check_fits(space, task, seed, folder)
     record = RunRecord(
         name=folder.resolve().name,
         command=masked(command),
@@ -221,7 +222,7 @@ def _checked(asked: Asked) -> dict[str, Any]:
 
 def _same_terms(folder: Path, begun: RunRecord, terms: Mapping[str, Any]) -> None:
     for name, value in terms.items():
-        was = begun.training["epochs"] if name == "epochs" else getattr(begun, name)
+        was = begun.training.get("epochs") if name == "epochs" else getattr(begun, name)
         if value is not None and value != was:
             raise RunError(
                 f"{folder}: was begun with {name.replace('_', ' ')} {_readable(was)}, not {_readable(value)}.",
@@ -245,7 +246,7 @@ def _same_space(folder: Path, begun: RunRecord, space: Space) -> None:
     )
 
 
-def _check_fits(space: Space, task: Task, seed: int) -> None:
+def _check_fits(space: Space, task: Task, seed: int, folder: Path) -> None:
     """Build and run one network of a space for a task, before many are trained.
 
     Raises:
@@ -253,24 +254,28 @@ def _check_fits(space: Space, task: Task, seed: int) -> None:
         TrainingError: If the space does not describe networks.
     """
     rng = random.Random(seed)
-    refused: NasError | None = None
-    for _ in range(_TRIED):
-        try:
-            network = space.sample(rng).network
-            module = build(network, task, seed)
-            with evaluating(module), torch.inference_mode():
-                module(*(x[:2].float() for x in tensors(module, task.train)[0]))
+
+    def try_one() -> bool:
+        module = build(space.sample(rng).network, task, seed)
+        with evaluating(module), torch.inference_mode():
+            module(*(x[:2].float() for x in tensors(module, task.train)[0]))
+        return True
+
+    failures: list[Failure] = []
+    while len(failures) < _TRIED:
+        result = within_border(try_one, folder)
+        if not isinstance(result, Failure):
             return
-        except (BlockError, TrainingError) as error:
-            refused = error
-        except BUILD_ERRORS as error:
-            refused = BlockError(f"{type(error).__name__}: {error}")
-    if refused is not None:
-        modalities = ", ".join(f"{name} {modality.shape}" for name, modality in task.modalities.items())
-        raise type(refused)(
-            f"the space does not fit task {task.name!r} with {modalities}: {refused.message}",
-            refused.hint or "Name its modalities in the space's encoders, or search another task.",
-        ) from refused
+        failures.append(result)
+    error = failures[-1].error
+    if isinstance(error, SpaceError):
+        raise error
+    modalities = ", ".join(f"{name} {modality.shape}" for name, modality in task.modalities.items())
+    ours = error if isinstance(error, NasError) else BlockError(failures[-1].reason)
+    raise type(ours)(
+        f"the space does not fit task {task.name!r} with {modalities}: {ours.message}",
+        ours.hint or "Name its modalities in the space's encoders, or search another task.",
+    ) from error
 
 
 def _check_kept_space(ledger: Ledger) -> None:
@@ -280,7 +285,10 @@ def _check_kept_space(ledger: Ledger) -> None:
         source = ledger.space_source
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"{file}: cannot be read: {error}.") from None
-    space = space_from_source(source, Path(record.space_file), folders(ledger.folder, record.space_file))
+    try:
+        space = space_from_source(source, Path(record.space_file), folders(ledger.folder, record.space_file))
+    except SpaceError as error:
+        raise RunError(f"{file}, the run's copy of its space: {error.message}", error.hint) from error
     if space.fingerprint != record.space_fingerprint:
         raise RunError(
             f"{file}: was changed since the run began (fingerprint {space.fingerprint}, was "
@@ -290,8 +298,14 @@ def _check_kept_space(ledger: Ledger) -> None:
 
 
 def folders(run: Path, space_file: str | Path) -> list[Path]:
-    """What a run's space imports from: the modules that the run keeps, then the folder where the space was."""
-    return [run / MODULES_FOLDER, Path(space_file).parent]
+    """What a run's space imports from: the folder where it was, which may have data too, and the modules that are kept.
+
+    The folder comes first only as long as its modules are what they were.
+    """
+    kept, folder = run / MODULES_FOLDER, Path(space_file).parent
+    pairs = [(file, folder / file.relative_to(kept)) for file in kept.rglob("*.py")]
+    is_same = all(theirs.is_file() and theirs.read_bytes() == own.read_bytes() for own, theirs in pairs)
+    return [folder, kept] if is_same else [kept, folder]
 
 
 def _load_task(name: str | None, data: str | Path | None, label: str | None) -> Task:

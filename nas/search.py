@@ -18,11 +18,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from nas.border import disk_full
 from nas.cheap import COUNTABLE, WEIGHED, counted
 from nas.driving import driving
-from nas.errors import ObjectiveError, RunError, SamplerError
+from nas.errors import NasError, ObjectiveError, RunError, SamplerError
 from nas.evaluate import Measure, Outcome, attempt
 from nas.execution import cluster, run_trials
 from nas.front import nearest
-from nas.holding import writing
+from nas.holding import RECORD_FILE, writing
 from nas.ledger import Ledger, unanswered
 from nas.proposals import COUNTED, Job, OnTrial, Proposals
 from nas.run import Asked, Context, begin_run
@@ -104,18 +104,23 @@ def search(
     who = _name(sampler)
     asked = Asked(task, data, label, objectives, limits, target, who, seed, training, epochs, screen, proposals)
     with writing(folder):
+        is_new = not (folder / RECORD_FILE).exists()
         ledger, context = begin_run(folder, space_path, asked, storage, command)
-        loaded = context.space()
-        ledger.study.sampler = _sampler(sampler, loaded, ledger, context.task)
-        loop = Proposals(ledger, loaded, trials, time_s, on_trial)
-        if not loop.ended:
-            with driving(ledger), cluster(context.target, workers, address) as running:
-                try:
+        try:
+            loaded = context.space()
+            ledger.study.sampler = _sampler(sampler, loaded, ledger, context.task)
+            loop = Proposals(ledger, loaded, trials, time_s, on_trial)
+            if not loop.ended:
+                with driving(ledger), cluster(context.target, workers, address) as running:
                     run_trials(running, loop, evaluate_job, context)
-                except OSError as error:
-                    raise disk_full(folder) if error.errno == errno.ENOSPC else error from None
-                except (SQLAlchemyError, StorageInternalError) as error:
-                    raise unanswered(storage, error) from None
+        except OSError as error:
+            raise disk_full(folder) if error.errno == errno.ENOSPC else error from None
+        except (SQLAlchemyError, StorageInternalError) as error:
+            raise unanswered(storage, error) from None
+        except NasError:
+            if is_new and not ledger.trials():
+                ledger.forget()
+            raise
     if not loop.is_done:
         raise KeyboardInterrupt
     if loop.exhausted:

@@ -16,9 +16,18 @@ from types import ModuleType
 from nas.errors import SpaceError
 from nas.space import Space
 
+MODULES_FOLDER = "modules"
+"""Beside a run's copy of its space: the modules that it needs."""
+
 
 class _SpaceFolder(str):
-    """An entry of the import path that a space put there."""
+    """An entry of the import path that a space put there.
+
+    Attributes:
+        before: Modules that were imported from it by others.
+    """
+
+    before: frozenset[str]
 
 
 def load_space(path: str | Path) -> Space:
@@ -37,7 +46,7 @@ def load_space(path: str | Path) -> Space:
         raise SpaceError(f"{file}: there is no such file; expected a Python file that defines a space.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SpaceError(f"{file}: cannot be read: {error}.") from None
-    return space_from_source(source, file)
+    return space_from_source(source, file, [file.parent, file.parent / MODULES_FOLDER])
 
 
 def space_from_source(source: str, file: Path, folders: Sequence[Path] = ()) -> Space:
@@ -99,9 +108,14 @@ def side_modules(file: Path) -> Mapping[str, bytes]:
         finder.run_script(str(file.resolve()))
     except (SyntaxError, ValueError) as error:
         raise _not_python(Path(getattr(error, "filename", None) or file), error) from None
-    imported = [*finder.modules.values(), *(m for name, m in sys.modules.items() if _is_below(name, m, folder))]
+    imported = [*finder.modules.values(), *(sys.modules[name] for name in _imported_from(folder))]
     paths = {Path(m.__file__).resolve() for m in imported if getattr(m, "__file__", None)}  # pyright: ignore
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(paths - {file.resolve()}) if p.suffix == ".py"}
+    theirs = [p for p in paths - {file.resolve()} if p.suffix == ".py" and not p.is_relative_to(_NAS)]
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(theirs)}
+
+
+_NAS = Path(__file__).resolve().parent
+"""Never copied, also where a space lies beside it."""
 
 
 def _not_python(file: Path, error: Exception) -> SpaceError:
@@ -112,16 +126,25 @@ def _not_python(file: Path, error: Exception) -> SpaceError:
 def _make_importable(folders: Sequence[Path]) -> Sequence[Path]:
     """Put folders in front of the import path, in the place of those of an earlier space; gives these.
 
-    Where they differ, what was imported from those is forgotten.
+    Where they differ, what was imported from those is forgotten, save what others had imported before.
     """
-    before = [Path(entry) for entry in sys.path if isinstance(entry, _SpaceFolder)]
+    entries = [entry for entry in sys.path if isinstance(entry, _SpaceFolder)]
+    before = [Path(entry) for entry in entries]
+    if before == [*folders]:
+        return before
     sys.path[:] = [entry for entry in sys.path if not isinstance(entry, _SpaceFolder)]
-    for folder in before if before != folders else ():
-        for name, module in list(sys.modules.items()):
-            if str(folder) not in sys.path and _is_below(name, module, folder):
-                del sys.modules[name]
+    for entry in entries:
+        for name in _imported_from(Path(entry)) - entry.before:
+            del sys.modules[name]
     sys.path[:0] = [_SpaceFolder(folder) for folder in folders]
+    for entry in sys.path[: len(folders)]:
+        if isinstance(entry, _SpaceFolder):
+            entry.before = _imported_from(Path(entry))
     return before
+
+
+def _imported_from(folder: Path) -> frozenset[str]:
+    return frozenset(name for name, module in sys.modules.items() if _is_below(name, module, folder))
 
 
 def _is_below(name: str, module: ModuleType, folder: Path) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import optuna
@@ -68,8 +69,9 @@ def mend_journal(folder: Path) -> None:
     another program's, such as a dashboard's, that is writing just now.
     """
     lock, journal = folder / f"{JOURNAL}.lock", folder / JOURNAL
-    while os.path.lexists(lock) and 0 <= time.time() - lock.lstat().st_mtime < _LOCK_S:
-        time.sleep(_LOCK_S / 20)
+    with suppress(FileNotFoundError):
+        while 0 <= time.time() - lock.lstat().st_mtime < _LOCK_S:
+            time.sleep(_LOCK_S / 20)
     for left in folder.glob(f"{JOURNAL}.lock*"):
         left.unlink(missing_ok=True)
     if journal.exists():

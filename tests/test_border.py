@@ -35,11 +35,43 @@ def failing(error: BaseException) -> Callable[[], None]:
     ids=["error", "exit", "interrupt", "empty", "ours", "characters", "long"],
 )
 def test_what_is_raised_is_named(tmp_path: Path, error: BaseException, reason: str) -> None:
-    result = within_border(failing(error), tmp_path)
+    result = within_border(failing(error), tmp_path, is_worker=True)
     assert isinstance(result, Failure)
     assert result.reason.startswith(reason)
     assert result.reason.endswith("tests/test_border.py:19, in work)")
     assert "Traceback" in result.details
+
+
+class MuteError(Exception):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+class Odd(BaseException):
+    pass
+
+
+def test_what_is_no_ordinary_error_is_the_candidates_too(tmp_path: Path) -> None:
+    for error, reason in ((MuteError(), "MuteError"), (Odd("x"), "Odd: x")):
+        result = within_border(failing(error), tmp_path)
+        assert isinstance(result, Failure)
+        assert result.reason.startswith(reason)
+
+
+def test_a_users_own_interrupt_goes_through(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        at_border(failing(KeyboardInterrupt()), str.upper, tmp_path)
+
+
+def test_programs_that_are_started_and_bytes_have_a_stream(tmp_path: Path) -> None:
+    def work() -> int:
+        sys.stdout.buffer.write(b"bytes\n")
+        return sys.stderr.fileno()
+
+    assert isinstance(within_border(work, tmp_path), int)
+    result = within_border(lambda: sys.stdout.write(b"bytes"), tmp_path)  # type: ignore[arg-type]
+    assert isinstance(result, Failure)
+    assert "write() argument must be str, not bytes" in result.reason
 
 
 def test_the_place_is_of_the_users_own_code(tmp_path: Path) -> None:

@@ -39,9 +39,13 @@ def test_a_driver_signs_and_takes_its_sign_back(ledger: Ledger) -> None:
 
 def test_a_living_driver_is_waited_for(ledger: Ledger) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
-        sign(ledger, host=socket.gethostname(), pid=other.pid, seen=0.0)
+        sign(ledger, host=socket.gethostname(), pid=other.pid, seen=time.time())
         with pytest.raises(RunError, match=f"its study is driven by process {other.pid} on "):
             driving(ledger).__enter__()
+        sign(ledger, host=socket.gethostname(), pid=other.pid, seen=time.time() - GONE_S - 1)
+        with driving(ledger):
+            pass  # the number may be another process's by now
+        sign(ledger, host=socket.gethostname(), pid=other.pid, seen=time.time())
         other.kill()
     with driving(ledger):
         pass

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from drivers import Counts, Driver, end, ray_processes
+from drivers import Counts, Driver, end, kept, ray_processes
 
 from nas.errors import RunError
 from nas.holding import writing
@@ -26,45 +26,41 @@ RECORD = RunRecord(
     storage="journal", versions={}, revision="", created="",
 )  # fmt: skip
 
-RUNS, KILLS = 2, 26
-"""Runs, and how often the driver of each is killed."""
+KILLS = 26
+"""How often the driver of a run is killed."""
 
 
-def test_a_killed_driver_loses_nothing(tmp_path: Path, table: Path, counts: Counts) -> None:
-    rng = random.Random(0)
-    for run in range(RUNS):
-        folder = tmp_path / str(run)
-        folder.mkdir()
-        driver = Driver(folder, table, 110, "--seed", str(run))
-        for kill in range(KILLS):
-            before = driver.told()
-            process = driver.start()
-            if kill % 3:
-                driver.wait_until_told(process, len(before))
-                time.sleep(rng.uniform(0, 0.5))
-            else:
-                time.sleep(rng.uniform(0.5, 6))
-            end(process)
-            told = driver.told()
-            assert len(told) < driver.trials, "the run ended before it was killed as often as it should be"
-            assert all(told[number] == trial for number, trial in before.items())
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_killed_driver_loses_nothing(tmp_path: Path, table: Path, counts: Counts, seed: int) -> None:
+    rng = random.Random(seed)
+    driver = Driver(tmp_path, table, 120, "--seed", str(seed))
+    for kill in range(KILLS):
         before = driver.told()
-        code, said = driver.finish()
-        assert code == 0, said
-        driver.check_whole(before)
+        process = driver.start()
+        if kill % 3:
+            driver.wait_until_told(process, len(before))
+            time.sleep(rng.uniform(0, 0.3))
+        else:
+            time.sleep(rng.uniform(0.5, 6))
+        end(process)
+        told = driver.told()
+        assert len(told) < driver.trials, "the run ended before it was killed as often as it should be"
+        assert all(kept(told[number]) == kept(trial) for number, trial in before.items())
+    before = driver.told()
+    code, said = driver.finish()
+    assert code == 0, said
+    driver.check_whole(before)
     held = "the same command went on, to exactly the trials asked for, none twice, none lost, nothing left behind"
-    counts.add("driver killed (SIGKILL) while it started or searched", RUNS * KILLS, held)
+    counts.add("driver killed (SIGKILL) while it started or searched", KILLS, held)
 
 
-def test_a_writer_killed_at_any_moment_blocks_nobody(
-    tmp_path: Path, counts: Counts, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_writer_blocks_nobody(tmp_path: Path, counts: Counts, monkeypatch: pytest.MonkeyPatch) -> None:
     """A child writes trials without a pause and is killed; the run is named relatively."""
     monkeypatch.chdir(tmp_path)
     create_ledger(Path("run"), RECORD, "")
     rng = random.Random(0)
     locked = told = 0
-    for _ in range(300):
+    for _ in range(200):
         child = os.fork()
         if not child:
             _write_for_ever()
@@ -79,10 +75,10 @@ def test_a_writer_killed_at_any_moment_blocks_nobody(
             ledger.complete(ledger.study.ask().number, {"accuracy": 1.0})
             told = len(complete) + 1
     assert locked, "no lock was left, so nothing was tried"
-    counts.add("writer of the journal killed", 300, f"opened at once, nothing told was lost ({locked} had left a lock)")
+    counts.add("writer of the journal killed", 200, f"opened at once, nothing told was lost ({locked} had left a lock)")
 
 
-@pytest.mark.parametrize("named", ["ray::_Candidate", "ray::_Meter"])
+@pytest.mark.parametrize("named", ["ray::ResourceTrainable", "ray::_Meter"])
 def test_a_killed_worker_costs_no_trial(tmp_path: Path, table: Path, counts: Counts, named: str) -> None:
     driver = Driver(tmp_path, table, 25)
     process = driver.start()
@@ -98,7 +94,7 @@ def test_a_killed_worker_costs_no_trial(tmp_path: Path, table: Path, counts: Cou
     driver.check_whole({})
     states = [trial.state for trial in driver.told().values()]
     assert states.count("complete") >= len(states) - killed
-    what = "worker" if "Candidate" in named else "meter"
+    what = "meter" if "Meter" in named else "worker"
     counts.add(f"{what} killed", killed, "the search ended with exactly the trials asked for")
 
 
@@ -118,7 +114,7 @@ def test_a_killed_ray_is_told_at_once(tmp_path: Path, table: Path, counts: Count
         assert "Traceback" not in output
         assert time.monotonic() - begun < 30
         told = driver.told()
-        assert all(told[number] == trial for number, trial in before.items())
+        assert all(kept(told[number]) == kept(trial) for number, trial in before.items())
         assert all(trial.state == "complete" for trial in told.values())
     before = driver.told()
     assert driver.finish()[0] == 0
@@ -129,33 +125,20 @@ def test_a_killed_ray_is_told_at_once(tmp_path: Path, table: Path, counts: Count
 def test_a_terminated_search_ends_in_order(tmp_path: Path, table: Path, counts: Counts) -> None:
     rng = random.Random(1)
     driver = Driver(tmp_path, table, 80, "--time", "10m")
-    for number, expected in ((signal.SIGTERM, 143), (signal.SIGINT, 130)) * 3:
+    for kill, (number, expected) in enumerate(((signal.SIGTERM, 143), (signal.SIGINT, 130)) * 3):
         before = driver.told()
         process = driver.start()
         driver.wait_until_told(process, len(before))
         time.sleep(rng.uniform(0, 1))
-        code, output = end(process, number)
+        code, output = end(process, number, group=kill > 1)
         assert code == expected, output
         assert "Traceback" not in output
         driver.check_clean()
     before = driver.told()
     assert driver.finish()[0] == 0
     driver.check_whole(before)
-    counts.add("SIGTERM, as of Slurm or Kubernetes", 3, "exit 143, no draft and no temporary folder left; went on")
-    counts.add("Ctrl-C, with `--time`", 3, "exit 130, likewise")
-
-
-def test_a_full_disk_is_told_and_the_run_goes_on(small_disk: Path, table: Path, counts: Counts) -> None:
-    driver = Driver(small_disk, table, 40)
-    code, output = driver.finish()
-    assert code == 1, output
-    assert "no space left on the disk; everything told so far is kept" in output
-    before = driver.told()
-    subprocess.run(["mount", "-o", "remount,size=40m", str(small_disk)], check=True)
-    code, output = driver.finish()
-    assert code == 0, output
-    driver.check_whole(before)
-    counts.add("disk full", 1, "one sentence, exit 1; with more space the same command went on")
+    held = "exit 143, no draft and no temporary folder left; went on"
+    counts.add("SIGTERM to the driver or its group, as of Slurm or `timeout`", 3, held)
 
 
 def test_a_damaged_journal_is_refused_with_a_sentence(tmp_path: Path, counts: Counts) -> None:
