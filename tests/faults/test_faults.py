@@ -139,6 +139,20 @@ def test_a_terminated_search_ends_in_order(tmp_path: Path, table: Path, counts: 
     driver.check_whole(before)
     held = "exit 143, no draft and no temporary folder left; went on"
     counts.add("SIGTERM to the driver or its group, as of Slurm or `timeout`", 3, held)
+    counts.add("Ctrl-C, with `--time`", 3, held.replace("143", "130"))
+
+
+def test_a_full_disk_is_told_and_the_run_goes_on(small_disk: Path, table: Path, counts: Counts) -> None:
+    driver = Driver(small_disk, table, 40)
+    code, output = driver.finish()
+    assert code == 1, output
+    assert "no space left on the disk; everything told so far is kept" in output
+    before = driver.told()
+    subprocess.run(["mount", "-o", "remount,size=40m", str(small_disk)], check=True)
+    code, output = driver.finish()
+    assert code == 0, output
+    driver.check_whole(before)
+    counts.add("disk full", 1, "one sentence, exit 1; with more space the same command went on")
 
 
 def test_a_damaged_journal_is_refused_with_a_sentence(tmp_path: Path, counts: Counts) -> None:
