@@ -19,7 +19,7 @@ from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import disk_usage
-from typing import BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 from nas.errors import NasError, RunError, cleaned
 
@@ -156,7 +156,7 @@ class Printed(io.TextIOBase):
         return sys.__stdout__.fileno() if sys.__stdout__ else 1
 
     @property
-    def buffer(self) -> BinaryIO:
+    def buffer(self) -> Any:
         """That of the process: bytes are not kept."""
         return sys.__stdout__.buffer if sys.__stdout__ else io.BytesIO()
 

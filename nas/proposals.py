@@ -123,9 +123,7 @@ class Proposals:
         names = [name for name in self.ledger.record.objectives if name not in outcome.metrics]
         if outcome.state != "complete" or not names:
             return outcome
-        return Outcome(
-            "failed", outcome.metrics, f"{', '.join(names)}: cannot be told of this network, and is an objective"
-        )
+        return Outcome("failed", outcome.metrics, f"objective {names[0]}: cannot be told of this network")
 
     def _ask(self, repeated: int) -> Job | None:
         try:

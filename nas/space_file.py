@@ -63,7 +63,8 @@ def space_from_source(source: str, file: Path, folders: Sequence[Path] = ()) -> 
     try:
         code = compile(source, str(file), "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
-        raise _not_python(file, error) from None
+        line = getattr(error, "lineno", None) or 1
+        raise SpaceError(f"{file}:{line}: {getattr(error, 'msg', error)}; expected a Python file.") from None
     module = ModuleType(f"space_{file.stem}")
     module.__file__ = str(file)
     sys.modules[module.__name__] = module
@@ -97,17 +98,12 @@ def _only_space(module: ModuleType, file: Path) -> Space:
 def side_modules(file: Path) -> Mapping[str, bytes]:
     """The modules below the folder of a loaded space file that it imports, wherever in its text: path → content.
 
-    Found by reading the code, so also what a block imports when it is used; and what was imported by other ways.
-
-    Raises:
-        SpaceError: If one of them is not Python.
+    Found by reading the code, so also what a block imports when it is used; and what was imported by other ways. One
+    that is not Python is left out: whoever imports it says so.
     """
     folder = file.resolve().parent
     finder = ModuleFinder(path=[str(folder)])
-    try:
-        finder.run_script(str(file.resolve()))
-    except (SyntaxError, ValueError) as error:
-        raise _not_python(Path(getattr(error, "filename", None) or file), error) from None
+    finder.run_script(str(file.resolve()))
     imported = [*finder.modules.values(), *(sys.modules[name] for name in _imported_from(folder))]
     paths = {Path(m.__file__).resolve() for m in imported if getattr(m, "__file__", None)}  # pyright: ignore
     theirs = [p for p in paths - {file.resolve()} if p.suffix == ".py" and not p.is_relative_to(_NAS)]
@@ -116,11 +112,6 @@ def side_modules(file: Path) -> Mapping[str, bytes]:
 
 _NAS = Path(__file__).resolve().parent
 """Never copied, also where a space lies beside it."""
-
-
-def _not_python(file: Path, error: Exception) -> SpaceError:
-    line = getattr(error, "lineno", None) or 1
-    return SpaceError(f"{file}:{line}: {getattr(error, 'msg', error)}; expected a Python file.")
 
 
 def _make_importable(folders: Sequence[Path]) -> Sequence[Path]:

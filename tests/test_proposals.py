@@ -176,6 +176,29 @@ def test_no_job_after_the_deadline(tmp_path: Path) -> None:
     assert proposals.next() is None
 
 
+def test_a_search_is_done_when_every_job_that_was_given_is_told(tmp_path: Path) -> None:
+    proposals = Proposals(ledger(tmp_path), SPACE, 1)
+    assert not proposals.is_done
+    given = proposals.next()
+    assert given is not None
+    proposals.deadline = 0.0
+    assert proposals.ended
+    assert not proposals.is_done, "whoever ends now interrupts a trial"
+    proposals.finish(given[0], judge(given[1]))
+    assert proposals.is_done
+
+
+def test_a_trial_whose_objective_is_unknown_fails(tmp_path: Path) -> None:
+    run = ledger(tmp_path)
+    proposals = Proposals(run, SPACE, 1)
+    given = proposals.next()
+    assert given is not None
+    proposals.finish(given[0], Outcome("complete", {"accuracy": 0.5}))
+    (trial,) = counted(run)
+    assert (trial.state, trial.reason) == ("failed", "objective latency_ms: cannot be told of this network")
+    assert trial.metrics == {"accuracy": 0.5}
+
+
 @pytest.fixture(autouse=True)
 def quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)

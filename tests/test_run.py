@@ -15,6 +15,7 @@ from nas.errors import BlockError, NasError, RunError
 from nas.evaluate import build
 from nas.holding import writing
 from nas.run import Asked, Context, begin_run, open_run
+from nas.space_file import load_space
 from nas.training import Training
 
 SPACE = """
@@ -169,6 +170,29 @@ def test_a_space_that_does_not_fit_begins_no_run(tmp_path: Path, table: Path) ->
     with pytest.raises(BlockError, match="does not fit task"):
         begin(tmp_path / "run", file, table)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("does", ["raise SystemExit(0)", "import nothing_of_this_name", "raise OSError('gone')"])
+def test_whatever_a_first_network_does_begins_no_run(tmp_path: Path, space: Path, table: Path, does: str) -> None:
+    (space.parent / "package" / "activation.py").write_text(f"def activate(x):\n    {does}\n")
+    with pytest.raises(BlockError, match=r"does not fit task .*activation.py:2, in activate"):
+        begin(tmp_path / "run", space, table)
+    assert not (tmp_path / "run").exists()
+
+
+def test_data_beside_a_module_are_found_as_long_as_it_is_the_same(tmp_path: Path, space: Path, table: Path) -> None:
+    module = "from pathlib import Path\nfrom torch.nn.functional import relu as activate\n"
+    read = "WIDTHS = Path(__file__).with_name('widths.txt').read_text()\n"
+    (space.parent / "package" / "activation.py").write_text(module + read)
+    (space.parent / "package" / "widths.txt").write_text("8")
+    begin(tmp_path / "run", space, table)
+    assert built(open_run(tmp_path / "run")[1]) > 0
+
+
+def test_a_runs_own_copy_of_its_space_is_one(tmp_path: Path, space: Path, table: Path) -> None:
+    begin(tmp_path / "run", space, table)
+    shutil.rmtree(space.parent)
+    assert load_space(tmp_path / "run" / "space.py").size == 2
 
 
 def test_two_runs_of_one_name_cannot_share_a_database(tmp_path: Path, space: Path, table: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nas.errors import SpaceError
-from nas.space_file import load_space, space_from_source
+from nas.space_file import load_space, side_modules, space_from_source
 
 GOOD = "import nas\nanything = nas.Space([nas.choose(1, 2)])\n"
 
@@ -125,3 +126,36 @@ def test_exactly_one_space_is_expected(file: Path, source: str, number: str) -> 
     file.write_text(source)
     error = refused(file, rf": defines {number} spaces; expected exactly one\.\n")
     assert error.hint == "End the file with: space = Space(Network(...))."
+
+
+def test_spaces_with_modules_of_one_name_do_not_mix(tmp_path: Path) -> None:
+    for name, width in (("a", 4), ("b", 8)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "beside_of_this_test.py").write_text(f"WIDTH = {width}\n")
+        (tmp_path / name / "space.py").write_text(
+            "import nas\nfrom beside_of_this_test import WIDTH\nspace = nas.Space([nas.choose(1, 2), WIDTH])\n"
+        )
+    for name, width in (("a", 4), ("b", 8), ("a", 4)):
+        assert load_space(tmp_path / name / "space.py").network[1] == width
+
+
+def test_modules_that_others_imported_stay_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "space.py").write_text(GOOD)
+    (tmp_path / "a" / "mine_of_this_test.py").touch()
+    monkeypatch.syspath_prepend(tmp_path / "a")
+    mine = importlib.import_module("mine_of_this_test")
+    load_space(tmp_path / "a" / "space.py")
+    load_space(tmp_path / "b" / "space.py")
+    assert sys.modules["mine_of_this_test"] is mine
+
+
+def test_what_stands_beside_a_space_is_told_as_far_as_it_is_needed(tmp_path: Path) -> None:
+    (tmp_path / "lazy_of_this_test.py").write_text("import other_of_this_test\n")
+    (tmp_path / "other_of_this_test.py").write_text("")
+    (tmp_path / "unused_of_this_test.py").write_text("")
+    file = tmp_path / "space.py"
+    file.write_text(GOOD + "def used():\n    import lazy_of_this_test\n")
+    load_space(file)
+    assert set(side_modules(file)) == {"lazy_of_this_test.py", "other_of_this_test.py"}
