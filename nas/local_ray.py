@@ -15,7 +15,6 @@ import shutil
 import signal
 import tempfile
 import threading
-import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -42,8 +41,8 @@ _SOCKET = "/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 _LONGEST = 107
 """Characters that the path of a socket may have."""
 
-_OUTLIVED_S = 300.0
-"""How long some of Ray's processes may outlive a driver that was killed, and write."""
+_MARK = "NAS_RAY"
+"""Variable of all processes of a Ray: its folder."""
 
 _VITAL = ("gcs_server", "raylet")
 _LOOKED_AT_S = 0.5
@@ -63,7 +62,7 @@ def local_ray(cores: int, resources: Mapping[str, float], environment: Mapping[s
     Raises:
         RunError: If it cannot be started, or one of its processes was killed.
     """
-    with private_folder() as folder, variables({**QUIET, **ROTATED}), _deaf():
+    with private_folder() as folder, variables({**QUIET, **ROTATED, _MARK: str(folder)}), _deaf():
         (folder / "tmp").mkdir()
         terminating = signal.getsignal(signal.SIGTERM)
         try:
@@ -121,7 +120,17 @@ def private_folder() -> Generator[Path]:
         try:
             yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder; processes that outlive their driver would make it again, so they are ended first."""
+    mark = f"{_MARK}={folder}".encode()
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # another's, or gone
+            if mark in environment.read_bytes().split(b"\0"):
+                os.kill(int(environment.parent.name), signal.SIGKILL)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _short_enough(places: Mapping[str, Any]) -> Path:
@@ -139,16 +148,11 @@ def _remove_stale(base: Path) -> None:
     """Remove folders whose driver was killed: their lock went with it."""
     for folder in base.glob(f"{PREFIX}*"):
         with suppress(OSError):  # another's, in use, or removed by another meanwhile
-            found = folder.lstat()
-            if found.st_uid != os.getuid() or folder.is_symlink():
-                continue
-            if not (folder / "lock").exists():  # begun this moment, or made again by a process that outlived its driver
-                if time.time() - found.st_mtime > _OUTLIVED_S:
-                    shutil.rmtree(folder, ignore_errors=True)
+            if folder.lstat().st_uid != os.getuid() or folder.is_symlink():
                 continue
             with (folder / "lock").open("r+") as handle:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove(folder)
 
 
 @contextmanager
