@@ -27,31 +27,34 @@ RECORD = RunRecord(
 )  # fmt: skip
 
 KILLS = 26
-"""How often the driver of a run is killed."""
+"""How often the driver of each of two runs is killed."""
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_a_killed_driver_loses_nothing(tmp_path: Path, table: Path, counts: Counts, seed: int) -> None:
-    rng = random.Random(seed)
-    driver = Driver(tmp_path, table, 120, "--seed", str(seed))
+def test_a_killed_driver_loses_nothing(tmp_path: Path, table: Path, counts: Counts) -> None:
+    rng = random.Random(0)
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        folder.mkdir()
+    drivers = [Driver(folder, table, 75, "--seed", str(seed)) for seed, folder in enumerate(folders)]
     for kill in range(KILLS):
+        told = [driver.told() for driver in drivers]
+        for driver, process, before in zip(drivers, [driver.start() for driver in drivers], told, strict=True):
+            if kill % 3:
+                driver.wait_until_told(process, len(before))
+                time.sleep(rng.uniform(0, 0.2))
+            else:
+                time.sleep(rng.uniform(0.5, 4))
+            end(process)
+            after = driver.told()
+            assert len(after) < driver.trials, "the run ended before it was killed as often as it should be"
+            assert all(kept(after[number]) == kept(trial) for number, trial in before.items())
+    for driver in drivers:
         before = driver.told()
-        process = driver.start()
-        if kill % 3:
-            driver.wait_until_told(process, len(before))
-            time.sleep(rng.uniform(0, 0.3))
-        else:
-            time.sleep(rng.uniform(0.5, 6))
-        end(process)
-        told = driver.told()
-        assert len(told) < driver.trials, "the run ended before it was killed as often as it should be"
-        assert all(kept(told[number]) == kept(trial) for number, trial in before.items())
-    before = driver.told()
-    code, said = driver.finish()
-    assert code == 0, said
-    driver.check_whole(before)
+        code, said = driver.finish()
+        assert code == 0, said
+        driver.check_whole(before)
     held = "the same command went on, to exactly the trials asked for, none twice, none lost, nothing left behind"
-    counts.add("driver killed (SIGKILL) while it started or searched", KILLS, held)
+    counts.add("driver killed (SIGKILL) while it started or searched", KILLS * len(drivers), held)
 
 
 def test_a_killed_writer_blocks_nobody(tmp_path: Path, counts: Counts, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +103,7 @@ def test_a_killed_worker_costs_no_trial(tmp_path: Path, table: Path, counts: Cou
 
 @pytest.mark.parametrize("named", ["raylet", "gcs_server"])
 def test_a_killed_ray_is_told_at_once(tmp_path: Path, table: Path, counts: Counts, named: str) -> None:
-    driver = Driver(tmp_path, table, 60)
+    driver = Driver(tmp_path, table, 25)
     for _ in range(3):
         before = driver.told()
         process = driver.start()
@@ -124,7 +127,7 @@ def test_a_killed_ray_is_told_at_once(tmp_path: Path, table: Path, counts: Count
 
 def test_a_terminated_search_ends_in_order(tmp_path: Path, table: Path, counts: Counts) -> None:
     rng = random.Random(1)
-    driver = Driver(tmp_path, table, 80, "--time", "10m")
+    driver = Driver(tmp_path, table, 30, "--time", "10m")
     for kill, (number, expected) in enumerate(((signal.SIGTERM, 143), (signal.SIGINT, 130)) * 3):
         before = driver.told()
         process = driver.start()
