@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,10 +20,11 @@ def counts(request: pytest.FixtureRequest) -> Iterator[Counts]:
     yield kept
     minutes = (time.monotonic() - begun) / 60
     failed = request.session.testsfailed
+    command = shlex.join(["pytest", *request.config.invocation_params.args])
     lines = [
         "# What a search survives",
         "",
-        f"`make test-faults` on {platform.processor() or platform.machine()}, Python {platform.python_version()}: "
+        f"`{command}` on {platform.processor() or platform.machine()}, Python {platform.python_version()}: "
         f"{minutes:.0f} minutes, {failed or 'no'} test{'s' * (failed != 1)} failed. "
         "Moments are drawn at random, the same each time; what they strike depends on the machine.",
         "",
