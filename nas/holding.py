@@ -21,13 +21,14 @@ LOCK_FILE = "lock"
 def writing(folder: Path) -> Generator[None]:
     """Hold the run folder for writing; the lock goes with the process, however it ends.
 
-    What a killed writer left half made is removed. A folder that holds no run afterwards is left as it was found:
-    one that was made for it is gone again.
+    What a killed writer left half made is removed. A folder that was empty and holds no run afterwards is empty again:
+    one that was made for it is gone. What else is there of a run without its record stays.
 
     Raises:
         RunError: If another process is writing to this run, or the folder cannot be one of a run.
     """
     made = _make(folder)
+    was_empty = not {entry.name for entry in folder.iterdir()} - {LOCK_FILE}
     with _locked(folder):
         mend_journal(folder)
         _remove_drafts(folder)
@@ -35,7 +36,7 @@ def writing(folder: Path) -> Generator[None]:
             yield
         finally:
             _remove_drafts(folder)
-            if not (folder / RECORD_FILE).exists():
+            if was_empty and not (folder / RECORD_FILE).exists():
                 _remove_all(folder, made)
 
 

@@ -51,6 +51,14 @@ def test_what_was_begun_by_a_killed_writer_can_be_begun_again(tmp_path: Path) ->
     assert (tmp_path / "run.json").exists()
 
 
+def test_what_is_left_of_a_run_without_its_record_stays(tmp_path: Path) -> None:
+    for name in ("lock", "space.py", "journal.log"):
+        (tmp_path / name).write_text("kept\n")
+    with pytest.raises(ZeroDivisionError), writing(tmp_path):
+        raise ZeroDivisionError
+    assert (tmp_path / "journal.log").read_text() == (tmp_path / "space.py").read_text() == "kept\n"
+
+
 def test_drafts_of_killed_workers_are_removed_before_and_after(tmp_path: Path) -> None:
     (tmp_path / "run.json").touch()
     drafts = [tmp_path / name for name in ("trials/3.part", "models/3-refined-int8.part", "refining/4-0")]
