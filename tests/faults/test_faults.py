@@ -26,18 +26,18 @@ RECORD = RunRecord(
     storage="journal", versions={}, revision="", created="",
 )  # fmt: skip
 
-KILLS = 26
+KILLS = 25
 """How often the driver of a run is killed."""
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_killed_driver_loses_nothing(tmp_path: Path, table: Path, counts: Counts, seed: int) -> None:
     rng = random.Random(seed)
-    driver = Driver(tmp_path, table, 50, "--seed", str(seed))
+    driver = Driver(tmp_path, table, 36, "--seed", str(seed))
     for kill in range(KILLS):
         before = driver.told()
         process = driver.start()
-        if kill % 3:
+        if kill % 4:
             time.sleep(rng.uniform(0.5, 6))
         else:
             driver.wait_until_told(process, len(before))
@@ -80,7 +80,7 @@ def test_a_killed_writer_blocks_nobody(tmp_path: Path, counts: Counts, monkeypat
 
 @pytest.mark.parametrize("named", ["ray::ResourceTrainable", "ray::_Meter"])
 def test_a_killed_worker_costs_no_trial(tmp_path: Path, table: Path, counts: Counts, named: str) -> None:
-    driver = Driver(tmp_path, table, 25)
+    driver = Driver(tmp_path, table, 16)
     process = driver.start()
     killed = 0
     for _ in range(4):
@@ -100,7 +100,7 @@ def test_a_killed_worker_costs_no_trial(tmp_path: Path, table: Path, counts: Cou
 
 @pytest.mark.parametrize("named", ["raylet", "gcs_server"])
 def test_a_killed_ray_is_told_at_once(tmp_path: Path, table: Path, counts: Counts, named: str) -> None:
-    driver = Driver(tmp_path, table, 25)
+    driver = Driver(tmp_path, table, 12)
     for _ in range(3):
         before = driver.told()
         process = driver.start()
@@ -124,7 +124,7 @@ def test_a_killed_ray_is_told_at_once(tmp_path: Path, table: Path, counts: Count
 
 def test_a_terminated_search_ends_in_order(tmp_path: Path, table: Path, counts: Counts) -> None:
     rng = random.Random(1)
-    driver = Driver(tmp_path, table, 30, "--time", "10m")
+    driver = Driver(tmp_path, table, 16, "--time", "10m")
     for kill, (number, expected) in enumerate(((signal.SIGTERM, 143), (signal.SIGINT, 130)) * 3):
         before = driver.told()
         process = driver.start()
