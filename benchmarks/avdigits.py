@@ -16,14 +16,14 @@ from pathlib import Path
 import pandas as pd
 from unimodal import unimodal_accuracy
 
-from nas.compress import compress
-from nas.devices.measure import fingerprint
-from nas.ledger import read_record
-from nas.proposals import COUNTED
-from nas.refine import refine
+from nas.pipeline.compress import compress
+from nas.pipeline.loop import COUNTED
+from nas.pipeline.refine import refine
+from nas.pipeline.run import open_run
+from nas.pipeline.search import search
 from nas.report import report, view
-from nas.run import open_run
-from nas.search import search
+from nas.runs.record import read_record
+from nas.targets.measure import fingerprint
 from nas.training import Augmentation, Training
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -18,15 +18,16 @@ import torch
 from unimodal import unimodal_accuracy
 
 from nas.blocks import ConvNet, Input
-from nas.bundle import export
-from nas.compress import compress
-from nas.devices.measure import fingerprint
-from nas.ledger import Ledger, Model
-from nas.progress import latency_text, pace, what_passes_brought
-from nas.refine import Refusal, refine
+from nas.deploy.bundle import export
+from nas.pipeline.compress import compress
+from nas.pipeline.refine import Refusal, refine
+from nas.pipeline.run import open_run
+from nas.pipeline.search import search
 from nas.report import report, view
-from nas.run import open_run
-from nas.search import search
+from nas.report.progress import latency_text, pace, what_passes_brought
+from nas.runs.ledger import Ledger
+from nas.runs.models import Model
+from nas.targets.measure import fingerprint
 from nas.training import Training
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -18,9 +18,9 @@ import trained
 from scipy.stats import spearmanr
 
 from nas import Architecture
-from nas.codes import Codes
-from nas.samplers.gain import NormalScores, Scale
-from nas.samplers.gaussian import Gaussian, Inputs, kernels_for
+from nas.samplers.bo.acquisition import NormalScores, Scale
+from nas.samplers.bo.gaussian_process import GaussianProcess, Inputs, kernels_for
+from nas.space.indexed import Indexed
 
 ROOT = Path(__file__).resolve().parent.parent
 TOLD = (16, 24, 50, 100)
@@ -30,7 +30,7 @@ METRICS = ("accuracy", "latency_ms", "size_bytes")
 def foretold(name: str, told: int, seed: int) -> dict[str, tuple[float, float]]:
     """Of each metric the rank correlation, and the median error as a share, of all that was not told."""
     rows = trained.table(name)
-    codes = Codes(trained.SPACES[name])
+    codes = Indexed(trained.SPACES[name])
     architectures: list[Architecture] = list({a.key: a for a in trained.SPACES[name].enumerate()}.values())
     random.Random(seed).shuffle(architectures)
     metrics = [rows[architecture.key] for architecture in architectures]
@@ -43,7 +43,7 @@ def foretold(name: str, told: int, seed: int) -> dict[str, tuple[float, float]]:
         values = np.array([row[metric] for row in metrics])
         scores = NormalScores(values[:told])
         known = scores(values[:told])
-        means = Gaussian(inputs, known, kernels_for(inputs, known, codes.coordinates)).means(others)
+        means = GaussianProcess(inputs, known, kernels_for(inputs, known, codes.coordinates)).means(others)
         predicted = np.interp(means, np.sort(known), np.sort(values[:told]))
         error = np.median(np.abs(predicted - values[told:]) / values[told:])
         found[metric] = float(spearmanr(means, values[told:]).statistic), float(error)

@@ -26,9 +26,9 @@ import pandas as pd
 import torch
 
 from nas.blocks import GRU, MLP, Concat, ConvNet, Gated, Input, MBConv, Network, Plain, Separable, Stage, count_params
-from nas.devices import measure
-from nas.evaluate import input_shapes
-from nas.export import export_onnx
+from nas.evaluation.evaluator import input_shapes
+from nas.formats.onnx_export import export_onnx
+from nas.targets import measure
 
 ROOT = Path(__file__).resolve().parent.parent
 INPUTS = {"image": Input((1, 28, 28), 128.0, 64.0), "audio": Input((1, 40, 62), 128.0, 64.0)}

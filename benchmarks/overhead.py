@@ -16,8 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from nas.devices.measure import fingerprint
-from nas.search import search
+from nas.pipeline.search import search
+from nas.targets.measure import fingerprint
 from nas.training import Training
 
 ROOT = Path(__file__).resolve().parent.parent

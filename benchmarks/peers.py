@@ -25,10 +25,10 @@ import numpy as np
 import optuna
 from tables import Problem
 
-from nas.choices import Choice, Label, resolve
-from nas.codes import Codes
-from nas.description import decisions
-from nas.space import Architecture, Space
+from nas.space.choices import Choice, Label, resolve
+from nas.space.description import decisions
+from nas.space.indexed import Indexed
+from nas.space.space import Architecture, Space
 
 
 class Peer(Protocol):
@@ -121,7 +121,7 @@ class SmacPeer(Flat):
         from smac import HyperparameterOptimizationFacade, Scenario
         from smac.multi_objective.parego import ParEGO
 
-        codes = Codes(problem.space)
+        codes = Indexed(problem.space)
         space = ConfigurationSpace(seed=seed)
         given = [Categorical(f"d{j}", list(range(int(size)))) for j, size in enumerate(codes.sizes)]
         space.add(*given)

@@ -19,13 +19,13 @@ from pathlib import Path
 import numpy as np
 
 from nas import Space, load_space, sampler
-from nas.cheap import WEIGHED, counted
-from nas.devices.measure import fingerprint
-from nas.evaluate import Outcome
-from nas.objective import parse_limit
-from nas.proposals import Proposals
-from nas.run import OBJECTIVES
-from nas.simulation import memory_ledger
+from nas.evaluation.evaluator import Outcome
+from nas.evaluation.static_metrics import CANDIDATES, counted
+from nas.objectives.objective import parse_limit
+from nas.pipeline.executors.simulated import memory_ledger
+from nas.pipeline.loop import SearchLoop
+from nas.pipeline.run import OBJECTIVES
+from nas.targets.measure import fingerprint
 from nas.tasks import Task
 from nas.tasks.task import Modality, Split
 
@@ -60,10 +60,12 @@ def seconds(space: Space, name: str, trials: int, limits: tuple[str, ...]) -> li
     """The processor seconds of each proposal of a search."""
     ledger = memory_ledger(space, OBJECTIVES, sampler("random", space), limits)
     task = task_of(space)
-    cheap = counted(ledger, space, task)
-    ledger.study.sampler = sampler(name, space, 0, cheap, [parse_limit(text) for text in limits], weighed=WEIGHED)
+    static_metrics = counted(ledger, space, task)
+    ledger.study.sampler = sampler(
+        name, space, 0, static_metrics, [parse_limit(text) for text in limits], candidates=CANDIDATES
+    )
     apart = counted(ledger, space, task)
-    proposals = Proposals(ledger, space, trials)
+    proposals = SearchLoop(ledger, space, trials)
     times: list[float] = []
     while True:
         begun = time.process_time()
@@ -96,8 +98,8 @@ def main() -> None:
 
 `python benchmarks/proposals.py` on {fingerprint(1, "CPUExecutionProvider", 1)["cpu"]}: milliseconds of one thread, \
 the mean of the {AROUND} proposals before so many trials, three objectives; in the end seconds of {options.trials}. \
-`surrogate` counts the parameters and MACs of {WEIGHED} candidates for each proposal; the others count none unless a \
-limit asks for it.
+`surrogate` counts the parameters and MACs of {CANDIDATES} candidates for each proposal; the others count none unless \
+a limit asks for it.
 
 | space | sampler | {" | ".join(f"{k} trials" for k in at)} | all, s |
 |---|---|{"---|" * len(at)}---|

@@ -2,9 +2,10 @@
 
     pip install -e '.[bench]' && python benchmarks/samplers.py [--problems two-c100-raspi4 ...] [--seeds 100-104]
 
-Ours go through the engine's own loop on a virtual clock (`nas.simulation`), told what `nas search` knows. Each finished
-curve is kept in results/runs/samplers-cache and used again, so the tables can be built up in several sittings; --fresh
-runs again what is named. The table of real trainings must be there: `python benchmarks/trained.py`. Writes
+Ours go through the engine's own loop on a virtual clock (`nas.pipeline.executors.simulated`), told what `nas search`
+knows. Each finished curve is kept in results/runs/samplers-cache and used again, so the tables can be built up in
+several sittings; --fresh runs again what is named. The table of real trainings must be there: `python
+benchmarks/trained.py`. Writes
 results/samplers/<problem>.md and .png, and results/samplers/README.md with all that were named; with --workers,
 results/samplers/workers.md: ours with one job at a time beside ours with many.
 """
@@ -33,14 +34,14 @@ from sampler_peers import PEERS, peers_for
 from sampler_report import LATENCY
 
 from nas import sampler
-from nas.cheap import WEIGHED
 from nas.errors import SamplerError
-from nas.evaluate import Outcome
-from nas.ledger import Ledger, Trial
-from nas.objective import excess, parse_limit
-from nas.proposals import COUNTED, Job, Proposals
-from nas.samplers import SAMPLERS, uses_cheap
-from nas.simulation import memory_ledger, simulate
+from nas.evaluation.evaluator import Outcome
+from nas.evaluation.static_metrics import CANDIDATES
+from nas.objectives.objective import excess, parse_limit
+from nas.pipeline.executors.simulated import memory_ledger, simulate
+from nas.pipeline.loop import COUNTED, Job, SearchLoop
+from nas.runs.ledger import Ledger, Trial
+from nas.samplers import SAMPLERS, uses_static_metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / "results" / "runs" / "samplers-cache"
@@ -80,7 +81,7 @@ def ours(problem: tables.Problem) -> list[str]:
     """Names of our samplers, and of one that is told latencies; an exhaustive grid is none that could be compared."""
     told = "latency_ms" in problem.objectives and not problem.latency_known
     names = [name for name in SAMPLERS if name != "grid"]
-    return [*names, *(f"{name}{LATENCY}" for name in names if told and uses_cheap(name))]
+    return [*names, *(f"{name}{LATENCY}" for name in names if told and uses_static_metrics(name))]
 
 
 def perform(run: Run) -> Run:
@@ -128,8 +129,8 @@ def _ours(problem: tables.Problem, run: Run) -> tuple[Found, int, str]:
     if name != run.sampler:
         problem = replace(problem, latency_known=True)
     space = problem.space
-    cheap = problem.cheap if problem.known else None
-    proposing = sampler(name, space, run.seed, cheap, problem.known_limits, weighed=WEIGHED)
+    static_metrics = problem.static_metrics if problem.known else None
+    proposing = sampler(name, space, run.seed, static_metrics, problem.known_limits, candidates=CANDIDATES)
     ledger = memory_ledger(space, problem.objectives, proposing, problem.limits, run.seed)
     found: Found = []
 
@@ -138,7 +139,7 @@ def _ours(problem: tables.Problem, run: Run) -> tuple[Found, int, str]:
             metrics = problem.metrics(space.architecture(trial.decisions))
             found.append(metrics if trial.state == "complete" else None)
 
-    proposals = Proposals(ledger, space, run.evaluations, on_trial=keep)
+    proposals = SearchLoop(ledger, space, run.evaluations, on_trial=keep)
 
     def judge(job: Job) -> tuple[Outcome, float]:
         architecture = space.architecture(job.decisions)
@@ -165,7 +166,7 @@ def _peer(problem: tables.Problem, run: Run) -> tuple[Found, int, str]:
             peer.fail()
             continue
         outcome = problem.judge(architecture)
-        put_aside = excess(known_limits, problem.cheap(architecture)) > 0
+        put_aside = excess(known_limits, problem.static_metrics(architecture)) > 0
         if architecture.key not in seen and not put_aside:
             seen.add(architecture.key)
             found.append(problem.metrics(architecture) if outcome.state == "complete" else None)

@@ -25,7 +25,7 @@ import pyglove as pg
 from pyglove.ext.evolution import mutators, recombinators
 
 from nas import Space, choose, repeat
-from nas.devices.measure import fingerprint
+from nas.targets.measure import fingerprint
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = (2, 3, 4)

@@ -22,11 +22,12 @@ import numpy as np
 import torch
 
 from nas import Architecture, Space, load_space
-from nas.devices import load_target, measure_local
-from nas.devices.measure import fingerprint
 from nas.errors import NasError
-from nas.evaluate import input_shapes
-from nas.export import export_onnx, run_onnx
+from nas.evaluation.evaluator import input_shapes
+from nas.formats.onnx_export import export_onnx
+from nas.formats.onnx_file import run_onnx
+from nas.targets import load_target, measure_local
+from nas.targets.measure import fingerprint
 
 ROOT = Path(__file__).resolve().parent.parent
 SPACES = sorted((ROOT / "search_spaces").glob("*.py"))

@@ -26,8 +26,8 @@ import pandas as pd
 import trained
 
 from nas import Architecture, Space, choose, pareto
-from nas.evaluate import Outcome
-from nas.objective import minimised, parse_limit, parse_objective
+from nas.evaluation.evaluator import Outcome
+from nas.objectives.objective import minimised, parse_limit, parse_objective
 
 ROOT = Path(__file__).resolve().parent.parent
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -86,7 +86,7 @@ class Problem:
         """The limits on what is known."""
         return tuple(text for text in self.limits if parse_limit(text).metric in self.known)
 
-    def cheap(self, architecture: Architecture) -> Mapping[str, float]:
+    def static_metrics(self, architecture: Architecture) -> Mapping[str, float]:
         """What is known of an architecture before anything is built."""
         metrics = self.metrics(architecture)
         return {name: metrics[name] for name in self.known}

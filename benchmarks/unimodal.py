@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from nas.blocks import Network
-from nas.evaluate import build
-from nas.ledger import Model
-from nas.run import Context
+from nas.evaluation.evaluator import build
+from nas.pipeline.run import WorkerContext
+from nas.runs.models import Model
 from nas.training import Training, accuracy, train
 
 
-def unimodal_accuracy(context: Context, model: Model, training: Training) -> Mapping[str, float]:
+def unimodal_accuracy(context: WorkerContext, model: Model, training: Training) -> Mapping[str, float]:
     """Test accuracy of each encoder of a model on its own, with the same fusion's projection, head and training."""
     network = context.space().architecture(model.decisions).network
     scores: dict[str, float] = {}

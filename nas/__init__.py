@@ -3,11 +3,11 @@
 import os
 from typing import TYPE_CHECKING, Any
 
-from nas.choices import choose, integer, maybe, repeat, resolve
 from nas.errors import NasError
 from nas.samplers import sampler
-from nas.space import Architecture, Space
-from nas.space_file import load_space
+from nas.space.choices import choose, integer, maybe, repeat, resolve
+from nas.space.source import load_space
+from nas.space.space import Architecture, Space
 
 if TYPE_CHECKING:
     from nas.blocks import module

@@ -19,7 +19,7 @@ import typer
 from rich.table import Table
 
 from nas.errors import NasError
-from nas.storage_url import STORAGE, masked
+from nas.runs.storage_url import STORAGE, masked
 from nas.terminal import Terminal, in_columns, speak_any_encoding
 
 app = typer.Typer(
@@ -60,7 +60,7 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Trainings at a time.",
 Address = Annotated[str | None, typer.Option(help="Address of a running Ray cluster.")]
 
 
-def _alone(context: typer.Context, as_json: bool) -> bool:
+def _alone(context: typer.WorkerContext, as_json: bool) -> bool:
     """Keep standard output for JSON lines while the command runs."""
     if as_json:
         context.with_resource(_out.only_lines())
@@ -127,8 +127,8 @@ def search(
     """Search a space, or go on with a run."""
     import optuna
 
-    from nas.progress import SearchProgress
-    from nas.search import search as run_search
+    from nas.pipeline.search import search as run_search
+    from nas.report.progress import SearchProgress
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     seconds = _seconds(time)
@@ -171,7 +171,7 @@ def refine(
     as_json: Json = False,
 ) -> None:
     """Train the front's members to the end, with several seeds."""
-    from nas.refine import refine as run_refine
+    from nas.pipeline.refine import refine as run_refine
 
     run_refine(
         run,
@@ -197,7 +197,7 @@ def compress(
     as_json: Json = False,
 ) -> None:
     """Prune and quantize the refined models; measure again."""
-    from nas.compress import compress as run_compress
+    from nas.pipeline.compress import compress as run_compress
 
     run_compress(
         run,
@@ -239,8 +239,8 @@ def export_bundle(
     as_json: Json = False,
 ) -> None:
     """Write a model as a folder to deploy, after proving its file."""
-    from nas.bundle import export
-    from nas.progress import latency_text
+    from nas.deploy.bundle import export
+    from nas.report.progress import latency_text
 
     if knee and (model or limit):
         raise typer.BadParameter("--knee cannot be combined with --model or --limit.")
@@ -264,7 +264,7 @@ def measure(
     as_json: Json = False,
 ) -> None:
     """Measure the latency of ONNX files."""
-    from nas.devices import load_target, measure_patiently
+    from nas.targets import load_target, measure_patiently
 
     latencies = measure_patiently(models, load_target(target), MEASURE_S)
     for model, latency in zip(models, latencies, strict=True):
@@ -291,7 +291,7 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print all probabilities as JSON lines.")] = False,
 ) -> None:
     """Run a bundle."""
-    from nas.predict import main as run_predict
+    from nas.runtime.predict import main as run_predict
 
     raise typer.Exit(
         run_predict([*inputs, "--bundle", str(bundle), "--top", str(top), *(["--json"] if as_json else [])])
@@ -303,7 +303,7 @@ def describe(
     space: Annotated[Path, typer.Argument(metavar="SPACE.py", help="Python program that defines it.")],
 ) -> None:
     """Print a space's tree of choices and its exact size."""
-    from nas.space_file import load_space
+    from nas.space.source import load_space
 
     loaded = load_space(space)
     with _err.status("seeking the smallest and the largest network"):
@@ -378,8 +378,8 @@ def _seconds(text: str | None) -> float | None:
 
 def _show_model(made: Any, as_json: bool) -> None:
     """Print a finished model, or why it could not be made."""
-    from nas.progress import latency_text, what_passes_brought
-    from nas.refine import Refusal
+    from nas.pipeline.refine import Refusal
+    from nas.report.progress import latency_text, what_passes_brought
 
     if isinstance(made, Refusal):
         _say(as_json, {"model": made.model, "refused": made.reason}, f"{made.model}: refused: {made.reason}")
@@ -408,8 +408,8 @@ def _command_line() -> str:
 
 def _summarise(run: Path, storage: str, as_json: bool) -> None:
     """Write the run's table, picture and page, and print its front."""
-    from nas.ledger import open_ledger
     from nas.report import report, view
+    from nas.runs.ledger import open_ledger
 
     report([run], storage=storage)
     shown = view(open_ledger(run, storage_url=storage))
@@ -432,7 +432,7 @@ def _summarise(run: Path, storage: str, as_json: bool) -> None:
 
 def _cell(metrics: Mapping[str, Any], metric: str, form: str) -> str:
     """A metric in a table: empty where it was not measured, a noisy time marked."""
-    from nas.front import number_of
+    from nas.runs.front import number_of
 
     value = number_of(metrics, metric)
     noisy = metric == "latency_ms" and metrics.get("latency_quality") == "noisy"

@@ -12,7 +12,7 @@ import onnxruntime
 import torch
 
 from nas.errors import NasError
-from nas.tasks.speech import Utterance, speak
+from nas.tasks.builtin.speech import Utterance, speak
 
 
 @dataclass(frozen=True)

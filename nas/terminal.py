@@ -17,7 +17,7 @@ from typing import IO, Any
 from rich.console import Console
 from rich.text import Text
 
-from nas.storage_url import masked
+from nas.runs.storage_url import masked
 
 _CURSOR = {*range(0x20), *range(0x7F, 0xA0)} - {ord("\n"), ord("\t")}
 _DIRECTION = {0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)}

@@ -6,6 +6,7 @@ from nas.blocks import (
     LSTM,
     MFCC,
     MLP,
+    TCN,
     Broadcast,
     ConvNet,
     Input,
@@ -18,7 +19,6 @@ from nas.blocks import (
     Series,
     Stage,
     TCResNet,
-    Temporal,
     Transformer,
     Waveform,
     limit,
@@ -47,7 +47,7 @@ space = Space(
                     Series(
                         choose(
                             TCResNet(widths=repeat(choose(16, 24, 32, 48), 2, 4), kernel=choose(5, 9)),
-                            Temporal(choose(24, 32, 48), depth=integer(1, 4), separable=True, dilated=True),
+                            TCN(choose(24, 32, 48), depth=integer(1, 4), separable=True, dilated=True),
                             Transformer(choose(32, 48), layers=integer(1, 2)),
                         ),
                         pool=choose("mean", "max", "attention"),

@@ -1,7 +1,7 @@
 """Several sensors sampled over time (activity recognition): convolutions, recurrent units or attention along time."""
 
 from nas import Space, choose, integer, repeat
-from nas.blocks import GRU, LSTM, MLP, Input, Network, Series, TCResNet, Temporal, Transformer
+from nas.blocks import GRU, LSTM, MLP, TCN, Input, Network, Series, TCResNet, Transformer
 
 kernel = choose(3, 5, 9)
 
@@ -10,7 +10,7 @@ space = Space(
         encoders={
             "sensors": Series(
                 trunk=choose(
-                    Temporal(
+                    TCN(
                         width=choose(16, 32, 48, 64),
                         depth=integer(1, 5),
                         kernel=kernel,

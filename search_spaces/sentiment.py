@@ -6,19 +6,19 @@ The words are token ids, voice and face series of features of free length (as in
 from nas import Space, choose, integer
 from nas.blocks import (
     GRU,
+    LMF,
     LSTM,
     MLP,
+    TCN,
     Bottleneck,
     CrossAttention,
     Embrace,
     Experts,
     Gated,
     Input,
-    LowRank,
     Network,
     SelfAttention,
     Series,
-    Temporal,
     Text,
     Transformer,
     Words,
@@ -36,7 +36,7 @@ def recurrent(unit: type[GRU] | type[LSTM]) -> GRU | LSTM:
 def series() -> Series:
     """Voice and face alike, each deciding for itself."""
     trunk = choose(
-        Temporal(width=width, depth=integer(1, 3), kernel=choose(3, 5), dilated=choose(False, True), dropout=0.2),
+        TCN(width=width, depth=integer(1, 3), kernel=choose(3, 5), dilated=choose(False, True), dropout=0.2),
         Transformer(dim=width, heads=choose(1, 2, 4), layers=integer(1, 2), dropout=0.2),
         recurrent(GRU),
         recurrent(LSTM),
@@ -51,7 +51,7 @@ space = Space(
                 Words(width=width, weighting=choose("mean", "idf")),
                 Text(
                     embed=choose(16, 32, 64),
-                    trunk=choose(recurrent(GRU), recurrent(LSTM), Transformer(width), Temporal(width, 1)),
+                    trunk=choose(recurrent(GRU), recurrent(LSTM), Transformer(width), TCN(width, 1)),
                     pool=pool,
                     dropout=choose(0.1, 0.3),
                 ),
@@ -60,7 +60,7 @@ space = Space(
             "video": series(),
         },
         fusion=choose(
-            Gated(width), LowRank(width, rank=choose(2, 4)), Embrace(width), Experts(choose("average", "product")),
+            Gated(width), LMF(width, rank=choose(2, 4)), Embrace(width), Experts(choose("average", "product")),
             CrossAttention(width), SelfAttention(width, scope=choose("global", "local", "hierarchical")),
             Bottleneck(width, tokens=choose(2, 4)),
         ),

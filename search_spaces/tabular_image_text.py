@@ -4,6 +4,8 @@ from nas import Space, choose, integer, repeat
 from nas.blocks import (
     GRU,
     MLP,
+    MMTM,
+    Cascade,
     Concat,
     ConvNet,
     Dense,
@@ -15,10 +17,8 @@ from nas.blocks import (
     MBConv,
     MultiLevel,
     Network,
-    Ordered,
     Plain,
-    Residue,
-    SqueezeFusion,
+    ResidualBlock,
     Stage,
     Sum,
     TensorProduct,
@@ -29,7 +29,7 @@ from nas.blocks import (
 )
 
 dim = choose(16, 32, 64, tie="dim")
-stage = Stage(choose(Plain(), Residue(), MBConv(choose(2, 4))), choose(16, 32, 48, 64), integer(1, 2))
+stage = Stage(choose(Plain(), ResidualBlock(), MBConv(choose(2, 4))), choose(16, 32, 48, 64), integer(1, 2))
 
 space = Space(
     Network(
@@ -49,8 +49,8 @@ space = Space(
         },
         fusion=choose(
             Concat(), Sum(dim, weighted=choose(False, True)), Gated(dim), FiLM(dim), TensorProduct(choose(4, 8)),
-            SqueezeFusion(), MultiLevel(dim), Graph(dim, rounds=integer(1, 2)),
-            Ordered(choose("cascade", "parallel"), choose(False, True), dim),
+            MMTM(), MultiLevel(dim), Graph(dim, rounds=integer(1, 2)),
+            Cascade(choose("cascade", "parallel"), choose(False, True), dim),
         ),
         head=MLP(choose(0, 64), choose(0.0, 0.2)),
         inputs={

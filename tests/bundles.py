@@ -16,8 +16,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from nas import predict as predictor
-from nas.tasks.digits import audio_preprocessing
+from nas.runtime import predict as predictor
+from nas.tasks.builtin.digits import audio_preprocessing
 
 STEPS = dict(audio_preprocessing())
 IMAGE: dict[str, Any] = {"kind": "image", "shape": [1, 2, 3], "preprocessing": {"files": [".npy", ".pgm"]}}

@@ -21,14 +21,14 @@ import pandas as pd
 import pytest
 import ray
 import torch
-from runs import SPACE
+from example_runs import SPACE
 from xdist.scheduler import LoadScopeScheduling
 
-from nas.compress import compress
-from nas.devices.measure import STATE
-from nas.execution import TRAINER_ENVIRONMENT
-from nas.refine import refine
-from nas.search import search
+from nas.pipeline.compress import compress
+from nas.pipeline.executors.ray_tune import TRAINER_ENVIRONMENT
+from nas.pipeline.refine import refine
+from nas.pipeline.search import search
+from nas.targets.measure import STATE
 from nas.training import Training
 
 if STATE not in os.environ:  # all processes learn one device, and not the user's; the first one removes it

@@ -12,11 +12,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from runs import SPACE, nas
+from example_runs import SPACE, nas
 
 from nas import cli
-from nas.ledger import open_ledger
-from nas.search import search
+from nas.pipeline.search import search
+from nas.runs.ledger import open_ledger
 from nas.training import Training
 
 Mistaken = Callable[..., tuple[int, str]]
@@ -160,7 +160,7 @@ def test_a_model_with_seeds_is_shown_on_ascii() -> None:
     program = """
 from pathlib import Path
 from nas.cli import _show_model, speak_any_encoding
-from nas.ledger import Model
+from nas.runs.models import Model
 speak_any_encoding()
 metrics = dict(accuracy=.9, accuracy_mean=.8, accuracy_std=.1, test_accuracy=.7, latency_ms=1.0, size_bytes=1)
 _show_model(Model("1-refined", 1, "refined", (), None, {}, metrics, Path()), False)

@@ -3,41 +3,18 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
 
 NAS = Path(__file__).resolve().parent.parent / "nas"
 ORDER = [
-    "errors", "storage_url", "terminal", "choices", "cardinality", "description", "encoding", "codes", "extremes",
-    "space", "space_file", "objective", "pareto", "storage", "holding", "ledger", "driving", "border", "front",
-    "samplers", "predict", "blocks", "tasks", "training", "devices", "weights", "export", "evaluate", "cheap",
-    "proposals", "local_ray", "execution", "run", "search", "simulation", "settle", "refine", "compression", "compress",
-    "proof", "selection", "card", "preparation", "bundle", "report", "progress", "doctor", "cli", "__main__",
+    "errors", "space", "objectives", "runs", "terminal", "samplers", "runtime", "blocks", "tasks", "training",
+    "targets", "formats", "compression", "evaluation", "pipeline", "deploy", "report", "doctor", "cli", "__main__",
 ]  # fmt: skip
-NO_TORCH = {
-    "errors",
-    "storage_url",
-    "terminal",
-    "choices",
-    "cardinality",
-    "description",
-    "encoding",
-    "codes",
-    "extremes",
-    "space",
-    "space_file",
-    "objective",
-    "pareto",
-    "storage",
-    "holding",
-    "ledger",
-    "driving",
-    "border",
-    "front",
-    "samplers",
-}
-LEARNS = {"samplers/controller.py", "samplers/descent.py", "samplers/policy_gradient.py", "samplers/discriminator.py"}
+NO_TORCH = {"errors", "space", "objectives", "runs", "terminal", "samplers", "runtime"}
+LEARNS = {f"samplers/rl/{name}.py" for name in ("adam", "controller", "discriminator", "policy_gradient")}
 """What needs torch to learn how to propose; imported where it is used."""
 
 
@@ -71,5 +48,12 @@ def test_imports_run_downwards(path: Path) -> None:
     assert not above
     if room(path) in NO_TORCH and str(path.relative_to(NAS)) not in LEARNS:
         assert not {n for n in names if n.split(".")[0] == "torch"}
-    if room(path) not in ("local_ray", "execution"):
+    if path.parent != NAS / "pipeline" / "executors":
         assert not {n for n in names if n.split(".")[0] == "ray"}
+
+
+def test_what_ships_needs_numpy_and_onnxruntime_alone() -> None:
+    allowed = {*sys.stdlib_module_names, "nas", "numpy", "onnxruntime", "pyarrow"}  # pyarrow: for Parquet tables
+    for path in (NAS / "runtime").glob("*.py"):
+        assert {name.split(".")[0] for name in imports(path)} <= allowed
+        assert all(name.startswith("nas.runtime") for name in imports(path) if name.split(".")[0] == "nas")

@@ -11,8 +11,9 @@ import torch
 
 from nas import Space, load_space
 from nas.blocks.network import Network
-from nas.evaluate import input_shapes
-from nas.export import export_onnx, run_onnx
+from nas.evaluation.evaluator import input_shapes
+from nas.formats.onnx_export import export_onnx
+from nas.formats.onnx_file import run_onnx
 from nas.tasks import load_table
 
 FILES = sorted((Path(__file__).parent.parent / "search_spaces").glob("*.py"))

@@ -21,12 +21,12 @@ from torch import Tensor
 from nas.blocks.conv import ConvNet, End, Stage, Stem
 from nas.blocks.cost import count_params, operations
 from nas.blocks.features import Features, as_features, depths_of
-from nas.blocks.fusion_decision import Experts
+from nas.blocks.fusion.late import Experts
 from nas.blocks.input import Input
 from nas.blocks.module import unnoticed
 from nas.blocks.network import Network, build_encoder
-from nas.description import Formless, canonical
 from nas.errors import BUILD_ERRORS, BlockError
+from nas.space.description import Formless, canonical
 
 T = TypeVar("T")
 _KEPT = 20_000

@@ -58,7 +58,7 @@ class Regression:
 
 
 @dataclass(frozen=True)
-class Several:
+class MultiTask:
     """Several tasks at once: a shared trunk, and a head for each (Caruana, 1997).
 
     Attributes:
@@ -79,11 +79,11 @@ class Several:
         """
         if set(self.heads) != set(self.sizes) or not self.heads:
             raise BlockError(
-                f"Several: heads for {', '.join(self.heads) or 'nothing'}, sizes for {', '.join(self.sizes)}; "
+                f"MultiTask: heads for {', '.join(self.heads) or 'nothing'}, sizes for {', '.join(self.sizes)}; "
                 "expected the same tasks, at least one."
             )
         if sum(self.sizes.values()) != outputs:
-            raise BlockError(f"Several.sizes: {sum(self.sizes.values())} outputs in all; expected {outputs}.")
+            raise BlockError(f"MultiTask.sizes: {sum(self.sizes.values())} outputs in all; expected {outputs}.")
         width = self.trunk or features
         trunk = [nn.Linear(features, self.trunk), nn.ReLU()] if self.trunk else []
         heads = [self.heads[name].build(width, size) for name, size in self.sizes.items()]

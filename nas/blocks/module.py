@@ -14,8 +14,8 @@ from torch import nn
 from nas.blocks.cost import Undrawn, probe
 from nas.blocks.features import Features, masked
 from nas.blocks.input import Input
-from nas.choices import nodes
 from nas.errors import BUILD_ERRORS, BlockError, unknown
+from nas.space.choices import nodes
 
 T = TypeVar("T")
 

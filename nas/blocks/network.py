@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from nas.blocks.cost import COSTS, probe
 from nas.blocks.depths import depth_count, unpooled, until
 from nas.blocks.features import Features, as_features, depths_of
-from nas.blocks.fusion import Concat, FusionModule
-from nas.blocks.fusion_decision import Experts
-from nas.blocks.fusion_search import MFAS, Cell, Ordered
+from nas.blocks.fusion.late import Experts
+from nas.blocks.fusion.pooled import Concat, FusionModule
+from nas.blocks.fusion.wiring import MFAS, Cascade, Cell
 from nas.blocks.head import MLP
 from nas.blocks.input import Input, Standardise
 from nas.blocks.module import unnoticed
@@ -86,7 +86,7 @@ class Network:
         described: Mapping[str, Any] = self.encoders
         encoders = {name: encoder for name, encoder in described.items() if encoder is not None}
         fusion: Any = self.fusion
-        if isinstance(fusion, Ordered):
+        if isinstance(fusion, Cascade):
             fusion = fusion.among(len(encoders))
         if isinstance(fusion, MFAS | Cell):
             fusion = fusion.canonical()

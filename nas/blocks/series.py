@@ -18,7 +18,7 @@ from nas.errors import BlockError
 
 
 @dataclass(frozen=True)
-class Temporal:
+class TCN:
     """Convolutions along time beside residuals (Bai et al., TCN, 2018).
 
     Attributes:
@@ -41,7 +41,7 @@ class Temporal:
 
     def canonical(self) -> object:
         """The first layer is not dilated, so a single one never is."""
-        return Temporal(
+        return TCN(
             self.width, self.depth, self.kernel, self.dilated and self.depth > 1 and self.kernel > 1, self.separable,
             self.activation, self.dropout,
         )  # fmt: skip
@@ -51,7 +51,7 @@ class Temporal:
         """Each layer."""
         return self.depth
 
-    def until(self, count: int) -> Temporal:
+    def until(self, count: int) -> TCN:
         """Leave out what lies beyond the first `count` depths."""
         return replace(self, depth=min(count, self.depth))
 
@@ -62,7 +62,7 @@ class Temporal:
             BlockError: If there is no layer, or the kernel is even.
         """
         if self.depth < 1:
-            raise BlockError(f"Temporal.depth: {self.depth}; expected at least 1.")
+            raise BlockError(f"TCN.depth: {self.depth}; expected at least 1.")
         layers: list[nn.Module] = []
         for position in range(self.depth):
             dilation = 2**position if self.dilated else 1
@@ -151,7 +151,7 @@ class Transformer:
 
 
 @dataclass(frozen=True)
-class Steady:
+class Pointwise:
     """Each step is projected by itself, and what follows pools them or attends to them.
 
     Attributes:
@@ -172,12 +172,12 @@ class Series:
     Where the input's length is free, NaN ends a sample.
 
     Attributes:
-        trunk: What reads the steps: `Temporal`, `TCResNet`, `Transformer`, `GRU`, `LSTM`, `Steady`.
+        trunk: What reads the steps: `TCN`, `TCResNet`, `Transformer`, `GRU`, `LSTM`, `Pointwise`.
         pool: `none` hands steps to the fusion; `mean`, `max` and `attention` pool them.
         stride: Neighbouring steps stacked into one before the trunk reads them.
     """
 
-    trunk: Trunk = Temporal()
+    trunk: Trunk = TCN()
     pool: Pooling = "mean"
     stride: int = 1
 

@@ -40,7 +40,7 @@ class Plain:
 
 
 @dataclass(frozen=True)
-class Residue:
+class ResidualBlock:
     """Two convolutions beside a shortcut (He et al., ResNet, 2016).
 
     Attributes:
@@ -106,7 +106,7 @@ class MBConv:
 
 
 @dataclass(frozen=True)
-class Mixer:
+class ConvMixer:
     """Depthwise convolution beside a residual, then pointwise (Trockman & Kolter, ConvMixer, 2022).
 
     Attributes:
@@ -123,7 +123,7 @@ class Mixer:
 
 
 @dataclass(frozen=True)
-class NeXt:
+class ConvNeXt:
     """Large depthwise kernel, one normalisation, an inverted bottleneck (Liu et al., ConvNeXt, 2022).
 
     Attributes:
@@ -139,7 +139,7 @@ class NeXt:
     def build_layer(self, channels: int, width: int, stride: int) -> nn.Module:
         """Map `(b, channels, h, w)` to `(b, width, h / stride, w / stride)`."""
         if self.expand < 1:
-            raise BlockError(f"NeXt.expand: {self.expand}; expected at least 1.")
+            raise BlockError(f"ConvNeXt.expand: {self.expand}; expected at least 1.")
         same = stride == 1 and channels == width
         layers: list[nn.Module] = [] if same else [conv(channels, width, stride, stride, act=None)]
         body = nn.Sequential(

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from nas.blocks.depths import depth_count, until
 from nas.blocks.features import Features, masked
 from nas.blocks.input import Input
-from nas.blocks.series import Steady
+from nas.blocks.series import Pointwise
 from nas.blocks.steps import Pooling, SequenceEncoder, Trunk
 from nas.errors import BlockError, unknown
 
@@ -25,13 +25,13 @@ class Text:
 
     Attributes:
         embed: Features of each token.
-        trunk: What reads the tokens: `Steady`, `Temporal`, `GRU`, `LSTM`, `Transformer`.
+        trunk: What reads the tokens: `Pointwise`, `TCN`, `GRU`, `LSTM`, `Transformer`.
         pool: `none` hands tokens to the fusion; `mean`, `max` and `attention` pool them.
         dropout: Share of embedded features dropped while training.
     """
 
     embed: int = 32
-    trunk: Trunk = Steady()
+    trunk: Trunk = Pointwise()
     pool: Pooling = "mean"
     dropout: float = 0.0
 

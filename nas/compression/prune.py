@@ -16,7 +16,7 @@ from torch import nn
 from nas.blocks import count_params
 from nas.blocks.attention import TransformerLayer
 from nas.blocks.conv import Flat, Stages
-from nas.blocks.fusion_attention import CrossAttentionFusion
+from nas.blocks.fusion.attention import CrossAttentionFusion
 from nas.blocks.pretrained import PretrainedEncoder
 from nas.blocks.stage_blocks import Residual
 from nas.errors import CompressionError

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from nas.devices import LENGTHS, ONNX_ERRORS
 from nas.errors import CompressionError
-from nas.export import all_nodes, stamp
+from nas.formats.onnx_file import all_nodes, stamp
+from nas.targets import LENGTHS, ONNX_ERRORS
 
 OPERATORS = ("Conv", "Gemm", "MatMul", "Add", "Mul", "Relu", "Clip", "Concat", "GlobalAveragePool", "AveragePool")
 """What is computed in 8 bits; recurrent units and normalisation stay in 32."""

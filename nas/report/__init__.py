@@ -6,11 +6,11 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from nas.ledger import Ledger, open_ledger
+from nas.pipeline.settle import settle_unless_busy
 from nas.report.page import write_page
 from nas.report.plots import plot_comparison, plot_front
 from nas.report.view import RunView, view
-from nas.settle import settle_unless_busy
+from nas.runs.ledger import Ledger, open_ledger
 
 __all__ = ["RunView", "plot_comparison", "plot_front", "report", "view", "write_front", "write_page"]
 

@@ -15,10 +15,11 @@ import plotly.graph_objects as go
 from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
-from nas.front import interval_of
-from nas.ledger import Model, Trial
 from nas.report.plots import AXES, COLOURS, LABELS, is_wide, latency_bars, run_colour, scaled, staircase
 from nas.report.view import RunView, differences, hypervolumes, is_number, labels_of, measured
+from nas.runs.front import interval_of
+from nas.runs.ledger import Trial
+from nas.runs.models import Model
 
 REASONS = 20
 """How many kinds of failure the page lists."""

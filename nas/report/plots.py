@@ -13,10 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from nas.front import interval_of
-from nas.ledger import Model, Trial
-from nas.pareto import front
+from nas.objectives.pareto import front
 from nas.report.view import RunView, labels_of, measured, printable
+from nas.runs.front import interval_of
+from nas.runs.ledger import Trial
+from nas.runs.models import Model
 
 COLOURS = {
     "trials": "#b8b8b8",

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from nas.front import front_of, hypervolume_over_trials, knee_of, number_of
-from nas.ledger import Ledger, Model, RunRecord, Trial
-from nas.objective import Objective
+from nas.objectives.objective import Objective
+from nas.runs.front import front_of, hypervolume_over_trials, knee_of, number_of
+from nas.runs.ledger import Ledger, Trial
+from nas.runs.models import Model
+from nas.runs.record import RunRecord
 
 Item = TypeVar("Item", Trial, Model, Trial | Model)
 

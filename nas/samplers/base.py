@@ -23,13 +23,13 @@ from threadpoolctl import ThreadpoolController
 
 from nas.errors import ExhaustedError, SamplerError, SpaceError
 from nas.samplers.history import History, Record, is_enqueued
-from nas.space import Architecture, Space
+from nas.space.space import Architecture, Space
 
 _TRIES = 200
 _WALKED = 10_000
 _PROPOSING = RLock()
 
-Cheap = Callable[[Architecture], Mapping[str, float]]
+StaticMetrics = Callable[[Architecture], Mapping[str, float]]
 """Metrics of an architecture that cost nothing to know, by name."""
 
 

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.codes import Codes, Rows
 from nas.samplers.base import Sampler, unseen
+from nas.samplers.decoder import Closed
 from nas.samplers.history import Fold, History, Point
-from nas.samplers.rows import Closed
 from nas.samplers.selection import survivors
-from nas.space import Architecture, Space
+from nas.space.indexed import Indexed, Rows
+from nas.space.space import Architecture, Space
 
 _DRAWN = 16
 
@@ -41,7 +41,7 @@ class CrossEntropy(Sampler):
         self.start = start
         self.elite = elite
         self.smoothing = smoothing
-        self._codes = Codes(space)
+        self._codes = Indexed(space)
         self._closed = Closed(space, self._codes)
         self._best: Fold[Sequence[Point]] = Fold((), lambda best, born: survivors(best, born, self.elite))
 
@@ -55,7 +55,7 @@ class CrossEntropy(Sampler):
         return self._closed.proposed(lambda generator: drawn(self._codes, marginals, generator), history, rng)
 
 
-def frequencies(codes: Codes, rows: Rows, smoothing: float) -> list[NDArray[np.float64]]:
+def frequencies(codes: Indexed, rows: Rows, smoothing: float) -> list[NDArray[np.float64]]:
     """Smoothed frequencies `(k,)` of each column's labels among those of `(n, d)` rows that reach it."""
     counts = (
         np.bincount(column[column >= 0], minlength=size) for column, size in zip(rows.T, codes.sizes, strict=True)
@@ -63,7 +63,7 @@ def frequencies(codes: Codes, rows: Rows, smoothing: float) -> list[NDArray[np.f
     return [(count + smoothing) / (count + smoothing).sum() for count in counts]
 
 
-def drawn(codes: Codes, marginals: Sequence[NDArray[np.float64]], generator: np.random.Generator) -> Rows:
+def drawn(codes: Indexed, marginals: Sequence[NDArray[np.float64]], generator: np.random.Generator) -> Rows:
     """Draw `(n, d)` rows, each column by its own probabilities `(k,)`."""
     full = np.empty((_DRAWN, len(marginals)), np.int16)
     for j, probabilities in enumerate(marginals):

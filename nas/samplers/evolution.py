@@ -10,7 +10,7 @@ import random
 from nas.samplers.base import Sampler, unseen
 from nas.samplers.history import History
 from nas.samplers.selection import bred, ordered
-from nas.space import Architecture, Space
+from nas.space.space import Architecture, Space
 
 
 class Evolution(Sampler):

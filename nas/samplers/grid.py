@@ -10,7 +10,7 @@ import optuna
 from nas.errors import ExhaustedError, SamplerError
 from nas.samplers.base import Sampler
 from nas.samplers.history import History
-from nas.space import Architecture, Space
+from nas.space.space import Architecture, Space
 
 _LARGEST = 100_000
 

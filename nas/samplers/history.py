@@ -17,7 +17,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.errors import SamplerError, SpaceError
-from nas.space import Architecture, Space
+from nas.space.space import Architecture, Space
 
 S = TypeVar("S")
 

@@ -16,11 +16,11 @@ import optuna
 from numpy.typing import NDArray
 
 from nas import codes, pareto
-from nas.codes import Codes
 from nas.samplers.base import Sampler, unseen
 from nas.samplers.history import Fold, History, Point
 from nas.samplers.selection import ordered, survivors
-from nas.space import Architecture, Space
+from nas.space.indexed import Indexed
+from nas.space.space import Architecture, Space
 
 _RETURNED_TO = 64
 
@@ -56,7 +56,7 @@ class Local(Sampler):
     def __init__(self, space: Space, seed: int = 0, starts: int = 10) -> None:
         super().__init__(space, seed)
         self.starts = starts
-        self._codes = Codes(space)
+        self._codes = Indexed(space)
         nothing = np.zeros((0, len(self._codes.sizes)), np.int16)
         self._climbs: Fold[_Climbs] = Fold(_Climbs(nothing, np.zeros(0, np.int64), (), ()), self._climbed)
         self._study: optuna.Study | None = None

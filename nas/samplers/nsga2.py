@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from nas.samplers.base import Sampler, unseen
 from nas.samplers.history import Fold, History, Point
 from nas.samplers.selection import bred, survivors, tournament
-from nas.space import Architecture, Space
+from nas.space.space import Architecture, Space
 
 
 class NSGA2(Sampler):

@@ -8,7 +8,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from nas import pareto
+from nas.objectives import pareto
 from nas.samplers.history import Point
 from nas.samplers.nsga2 import NSGA2
 from nas.samplers.selection import ordered

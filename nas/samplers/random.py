@@ -6,7 +6,7 @@ import random
 
 from nas.samplers.base import Sampler, unseen
 from nas.samplers.history import History
-from nas.space import Architecture
+from nas.space.space import Architecture
 
 
 class Random(Sampler):

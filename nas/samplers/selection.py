@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from nas import pareto
 from nas.errors import SpaceError
+from nas.objectives import pareto
 from nas.samplers.base import unseen
 from nas.samplers.history import History, Point
-from nas.space import Architecture, Space
+from nas.space.space import Architecture, Space
 
 _TRIES = 50
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from nas.errors import TaskError, unknown
-from nas.tasks.avdigits import load_avdigits
-from nas.tasks.digits import load_digits
-from nas.tasks.table import load_table, prove_preparation
+from nas.tasks.builtin.avdigits import load_avdigits
+from nas.tasks.builtin.digits import load_digits
+from nas.tasks.data.table import load_table, prove_preparation
 from nas.tasks.task import Modality, Source, Split, Task
 
 __all__ = ["TASKS", "Modality", "Source", "Split", "Task", "load_table", "load_task", "prove_preparation"]

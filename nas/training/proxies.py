@@ -22,7 +22,7 @@ from nas.blocks import Network, count_params
 from nas.blocks.audio import WaveformEncoder
 from nas.blocks.network import MultimodalNet
 from nas.errors import BUILD_ERRORS, NasError, TrainingError, unknown
-from nas.space import Architecture
+from nas.space.space import Architecture
 from nas.tasks import Task
 
 _SAMPLES = 32

@@ -16,16 +16,22 @@ from torch import Tensor, nn
 from nas import Space, choose, integer, module, repeat
 from nas.blocks import (
     GRU,
+    LMF,
     LSTM,
     MFAS,
     MFCC,
     MLP,
+    MMTM,
+    TCN,
     Bottleneck,
     Broadcast,
+    Cascade,
     Cell,
     Cell201,
     Concat,
+    ConvMixer,
     ConvNet,
+    ConvNeXt,
     CrossAttention,
     Dense,
     Embedding,
@@ -39,29 +45,23 @@ from nas.blocks import (
     Input,
     Learned,
     LogMel,
-    LowRank,
     MBConv,
-    Mixer,
     MultiLevel,
+    MultiTask,
     Network,
-    NeXt,
-    Ordered,
     Plain,
+    Pointwise,
     Pretrained,
     Regression,
-    Residue,
+    ResidualBlock,
     SelfAttention,
     Separable,
     Series,
-    Several,
-    SqueezeFusion,
     Stage,
-    Steady,
     Step,
     Sum,
     Taps,
     TCResNet,
-    Temporal,
     TensorProduct,
     Text,
     Transformer,
@@ -179,7 +179,7 @@ def staged(block: Any, name: str = "image") -> Network:
 def pair(fusion: Any, **more: Any) -> Network:
     """Two modalities with positions, one of them of free length, and a third without."""
     image = ConvNet(6, (Stage(width=8), Stage(width=10)))
-    return Network({"image": image, "series": Series(Temporal(8, 2), "none"), "numbers": Dense(8, 1)}, fusion, **more)
+    return Network({"image": image, "series": Series(TCN(8, 2), "none"), "numbers": Dense(8, 1)}, fusion, **more)
 
 
 NETWORKS: dict[str, Network] = {
@@ -196,11 +196,11 @@ NETWORKS: dict[str, Network] = {
         "audio": ConvNet(4, (Stage(MBConv(), 8),), 2, flatten=True),
     }),
     "plain": staged(Plain(choose(1, 3, 5), choose("batch", "group", "none"), ACTIVATIONS)),
-    "residue": staged(Residue(choose(3, 5), ACTIVATIONS)),
+    "residue": staged(ResidualBlock(choose(3, 5), ACTIVATIONS)),
     "separable": staged(Separable(choose(3, 5))),
     "mbconv": staged(MBConv(choose(1, 2, 3), choose(3, 5), choose(False, True), ACTIVATIONS)),
-    "mixer": staged(Mixer(choose(3, 7))),
-    "next": staged(NeXt(choose(3, 7), choose(1, 2), ACTIVATIONS)),
+    "mixer": staged(ConvMixer(choose(3, 7))),
+    "next": staged(ConvNeXt(choose(3, 7), choose(1, 2), ACTIVATIONS)),
     "broadcast": staged(Broadcast(choose(3, 5)), "audio"),
     "my layer": staged(module(MyLayer, groups=choose(1, 2))),
     "vit": Network({"image": ViT(choose(4, 8), WIDTH, HEADS, integer(1, 2), choose(0, 8), DROPOUT)}),
@@ -210,9 +210,11 @@ NETWORKS: dict[str, Network] = {
     "taps": Network({
         "image": Taps(ConvNet(6, (Stage(width=8), Stage(width=12))), choose(shallow=(0,), last=(2,), both=(0, 2)))
     }),
-    "taps, series": Network({"series": Taps(Series(Temporal(8, 3)), choose(exit=(0,), several=(0, 1, 2)))}),
+    "taps, series": Network({"series": Taps(Series(TCN(8, 3)), choose(exit=(0,), several=(0, 1, 2)))}),
     "logmel": Network({
-        "wave": Waveform(LogMel(choose(8, 12), choose(64, 128), choose(32, 64), choose(4000, 8000)), Series(Steady(8)))
+        "wave": Waveform(
+            LogMel(choose(8, 12), choose(64, 128), choose(32, 64), choose(4000, 8000)), Series(Pointwise(8))
+        )
     }),
     "mfcc": Network({
         "wave": Waveform(
@@ -222,7 +224,7 @@ NETWORKS: dict[str, Network] = {
     "learned": Network({
         "wave": Waveform(Learned(choose(8, 12), choose(32, 64), choose(32, 64)), choose(GRU(8), Series(TCResNet())))
     }),
-    "waveform, free": Network({"waves": Waveform(LogMel(8, 64, 32), choose(ConvNet(4, ()), Series(Steady(8))))}),
+    "waveform, free": Network({"waves": Waveform(LogMel(8, 64, 32), choose(ConvNet(4, ()), Series(Pointwise(8))))}),
     "my front": Network({"wave": Waveform(module(MyFront, bands=choose(6, 8)), GRU(8))}),
     "gru": Network({"audio": GRU(choose(8, 12), integer(1, 2), choose(False, True), choose(1, 2, 3))}),
     "gru, free": Network({"series": GRU(choose(8, 12), integer(1, 2), choose(False, True), choose(1, 2, 3))}),
@@ -230,7 +232,7 @@ NETWORKS: dict[str, Network] = {
     "lstm, free": Network({"series": LSTM(choose(8, 12), integer(1, 2), choose(False, True), choose(1, 2, 3))}),
     "temporal": Network({
         "sensors": Series(
-            Temporal(
+            TCN(
                 WIDTH, integer(1, 3), choose(1, 3), choose(False, True), choose(False, True), ACTIVATIONS, DROPOUT
             ),
             choose("none", "mean", "max", "attention"), choose(1, 2, 3),
@@ -239,8 +241,8 @@ NETWORKS: dict[str, Network] = {
     "series, free": Network({
         "series": Series(
             choose(
-                Temporal(8, 2, 3, choose(False, True), choose(False, True)), TCResNet((6, 8), choose(3, 5)),
-                Transformer(8, 2), GRU(8, 1, choose(False, True)), LSTM(8, 1, choose(False, True)), Steady(8),
+                TCN(8, 2, 3, choose(False, True), choose(False, True)), TCResNet((6, 8), choose(3, 5)),
+                Transformer(8, 2), GRU(8, 1, choose(False, True)), LSTM(8, 1, choose(False, True)), Pointwise(8),
             ),
             choose("mean", "max", "attention"), choose(1, 3),
         )
@@ -252,7 +254,7 @@ NETWORKS: dict[str, Network] = {
     "my trunk": Network({"series": Series(module(MyTrunk, width=choose(6, 8)))}),
     "text": Network({
         "text": Text(
-            choose(6, 8), choose(Steady(choose(6, 8)), Temporal(8, 1), GRU(8), LSTM(8), Transformer(8)),
+            choose(6, 8), choose(Pointwise(choose(6, 8)), TCN(8, 1), GRU(8), LSTM(8), Transformer(8)),
             choose("mean", "max", "attention"), DROPOUT,
         )
     }),
@@ -270,9 +272,9 @@ NETWORKS: dict[str, Network] = {
     "gated": pair(Gated(WIDTH)),
     "gated, one": Network({"image": ConvNet(4, ())}, Gated(WIDTH)),
     "film": pair(FiLM(WIDTH)),
-    "low rank": pair(LowRank(WIDTH, choose(1, 3))),
+    "low rank": pair(LMF(WIDTH, choose(1, 3))),
     "tensor": pair(TensorProduct(choose(2, 3))),
-    "squeeze": pair(SqueezeFusion(choose(2, 4))),
+    "squeeze": pair(MMTM(choose(2, 4))),
     "embrace": pair(Embrace(WIDTH), modality_dropout=choose(0.2, 0.3)),
     "hidden at times": pair(Embrace(8), modality_dropout=choose(0.0, 0.3)),
     "cross-attention": pair(CrossAttention(WIDTH, HEADS)),
@@ -298,7 +300,7 @@ NETWORKS: dict[str, Network] = {
             WIDTH,
         )
     ),
-    "ordered": pair(Ordered(choose("cascade", "parallel"), choose(False, True), WIDTH)),
+    "ordered": pair(Cascade(choose("cascade", "parallel"), choose(False, True), WIDTH)),
     "graph": pair(Graph(WIDTH, integer(1, 2))),
     "experts": pair(Experts(choose("average", "weights", "vote", "product")), head=MLP(choose(0, 4))),
     "without a modality": pair(
@@ -309,7 +311,7 @@ NETWORKS: dict[str, Network] = {
     "regression": Network({"numbers": Dense(8)}, head=Regression(choose(0, 8), choose(0.0, 5.0), choose(1.0, 10.0))),
     "several": Network(
         {"numbers": Dense(8)},
-        head=Several({"a": MLP(choose(0, 4)), "b": Regression(choose(0, 4))}, {"a": 2, "b": 1}, choose(0, 6)),
+        head=MultiTask({"a": MLP(choose(0, 4)), "b": Regression(choose(0, 4))}, {"a": 2, "b": 1}, choose(0, 6)),
     ),
     "embedding": Network({"numbers": Dense(8)}, head=Embedding(choose(3, 6), "classify")),
     "matching": Network({"numbers": Dense(choose(8, 12))}, head=Embedding(OUTPUTS, "match")),

@@ -32,8 +32,8 @@ from nas.blocks import (
     count_params,
 )
 from nas.errors import BlockError
-from nas.evaluate import input_shapes
-from nas.export import export_onnx
+from nas.evaluation.evaluator import input_shapes
+from nas.formats.onnx_export import export_onnx
 
 INPUTS = {
     "image": Input((1, 28, 28), 128.0, 64.0),

@@ -21,12 +21,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from nas import Architecture, Space, blocks
 from nas.blocks import Network
 from nas.blocks.network import MultimodalNet
-from nas.choices import Choice, nodes, resolve
 from nas.compression import Prune, Quantize
-from nas.description import decisions
 from nas.errors import CompressionError
-from nas.evaluate import input_shapes
-from nas.export import compare, export_onnx, run_onnx
+from nas.evaluation.evaluator import input_shapes
+from nas.formats.onnx_export import compare, export_onnx
+from nas.formats.onnx_file import run_onnx
+from nas.space.choices import Choice, nodes, resolve
+from nas.space.description import decisions
 from nas.tasks import Split
 from nas.training.train import Training, train
 

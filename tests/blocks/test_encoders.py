@@ -21,30 +21,30 @@ from nas.blocks import (
     LSTM,
     MFCC,
     MLP,
+    TCN,
     Broadcast,
+    Cascade,
     Cell,
     Cell201,
+    ConvMixer,
     ConvNet,
+    ConvNeXt,
     Dense,
     Embedding,
     Experts,
     Input,
     LogMel,
     MBConv,
-    Mixer,
+    MultiTask,
     Network,
-    NeXt,
-    Ordered,
     Plain,
     Pretrained,
     Regression,
-    Residue,
+    ResidualBlock,
     Separable,
     Series,
-    Several,
     Stage,
     Step,
-    Temporal,
     Text,
     Transformer,
     Waveform,
@@ -172,8 +172,8 @@ def test_an_embedding_has_length_one_and_a_regression_the_units_of_its_data() ->
 @pytest.mark.parametrize(
     ("head", "outputs", "message"),
     [
-        (Several({"a": MLP()}, {"b": 2}), 2, "Several: heads for a, sizes for b; expected the same tasks"),
-        (Several({"a": MLP()}, {"a": 3}), 2, "Several.sizes: 3 outputs in all; expected 2"),
+        (MultiTask({"a": MLP()}, {"b": 2}), 2, "MultiTask: heads for a, sizes for b; expected the same tasks"),
+        (MultiTask({"a": MLP()}, {"a": 3}), 2, "MultiTask.sizes: 3 outputs in all; expected 2"),
         (Regression(std=0), 2, "Regression.std: 0; expected a positive number"),
         (Embedding(4), 2, "Embedding.dim: 4; expected the network's outputs, 2"),
         (Embedding(4, "rank"), 2, "Embedding.use: 'rank'"),  # pyright: ignore
@@ -191,7 +191,7 @@ def test_heads_that_do_not_fit_say_why(head: MLP, outputs: int, message: str) ->
         (Words(weighting="tf"), Input((9,), vocabulary=9), "Words.weighting: unknown weighting 'tf'"),  # pyright: ignore
         (Series(stride=20), Input((3, 9)), "Series.stride: 20; expected 1 to 9"),
         (Series(pool="last"), Input((3, 9)), "pool: unknown pooling 'last'"),  # pyright: ignore
-        (Series(Temporal(depth=0)), Input((3, 9)), "Temporal.depth: 0; expected at least 1"),
+        (Series(TCN(depth=0)), Input((3, 9)), "TCN.depth: 0; expected at least 1"),
         (Series(Transformer(9, 2)), Input((3, 9)), "2 heads do not divide dim 9"),
         (Waveform(LogMel()), Input((900,)), "Waveform.encoder: there is none"),
         (Waveform(MFCC(50), GRU()), Input((900,)), "MFCC.coefficients: 50; expected 1 to bands 40"),
@@ -355,8 +355,8 @@ def test_what_maybe_leaves_out_is_not_there() -> None:
         (Network({"s": Series(pool="mean")}), Network({"s": Series(pool="none")})),
         (Network({"s": Series(GRU(stride=2))}), Network({"s": Series(GRU(stride=1), stride=2)})),
         (
-            Network({"s": Series(), "t": Dense(8)}, Ordered("cascade", True)),
-            Network({"s": Series(), "t": Dense(8)}, Ordered("parallel")),
+            Network({"s": Series(), "t": Dense(8)}, Cascade("cascade", True)),
+            Network({"s": Series(), "t": Dense(8)}, Cascade("parallel")),
         ),
         (
             Network({"s": Series(), "t": Dense(8)}, Cell((Step(0, 1, "glu"), Step(0, 2), Step(5, 4, "concat")))),
@@ -376,13 +376,15 @@ def test_what_makes_no_difference_has_no_say_in_the_key(first: Network, second: 
     assert torch.equal(*outputs)
 
 
-@pytest.mark.parametrize("head", [Regression(), Several({"a": MLP()}, {"a": 2}), Embedding(2)])
+@pytest.mark.parametrize("head", [Regression(), MultiTask({"a": MLP()}, {"a": 2}), Embedding(2)])
 def test_experts_decide_between_classes_only(head: MLP) -> None:
     with pytest.raises(BlockError, match="Network.fusion: Experts: the head .* no classes to decide between"):
         Network({"t": Dense(8)}, Experts(), head).build({"t": Input((4,))}, 2)
 
 
-@pytest.mark.parametrize("block", [Plain(), Mixer(), NeXt(), MBConv(), Separable(), Residue(), Broadcast()])
+@pytest.mark.parametrize(
+    "block", [Plain(), ConvMixer(), ConvNeXt(), MBConv(), Separable(), ResidualBlock(), Broadcast()]
+)
 def test_a_stride_rounds_up(block: Plain) -> None:
     assert block.build_layer(4, 8, 2).eval()(torch.zeros(1, 4, 7, 5)).shape == (1, 8, 4, 3)
 

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from nas import Space, choose, module
 from nas.blocks import (
+    LMF,
     MFAS,
     MLP,
+    TCN,
     Cell,
     Concat,
     ConvNet,
@@ -20,13 +22,11 @@ from nas.blocks import (
     Experts,
     FusionLayer,
     Input,
-    LowRank,
     Network,
     Series,
     Stage,
     Step,
     Taps,
-    Temporal,
     TensorProduct,
 )
 from nas.blocks.features import Features
@@ -48,7 +48,7 @@ def given(values: list[Tensor]) -> list[Features]:
 
 def test_low_rank_fusion_is_the_tensor_product_through_its_factors() -> None:
     torch.manual_seed(0)
-    fusion = LowRank(dim=6, rank=3).build([(4,), (5,)])
+    fusion = LMF(dim=6, rank=3).build([(4,), (5,)])
     fusion.norm = nn.Identity()
     a, b = vectors(4, 5)
     weights = [layer.weight.reshape(3, 6, -1) for layer in fusion.factors.layers]
@@ -61,7 +61,7 @@ def test_low_rank_fusion_is_the_tensor_product_through_its_factors() -> None:
 
 
 def test_the_factors_of_low_rank_fusion_are_trained() -> None:
-    fusion = LowRank(dim=6, rank=3).build([(4,), (5,)])
+    fusion = LMF(dim=6, rank=3).build([(4,), (5,)])
     before = [p.clone() for p in fusion.parameters()]
     optimizer = torch.optim.SGD(fusion.parameters(), 0.1)
     (fusion(given(vectors(4, 5))) * torch.arange(6.0)).pow(2).sum().backward()
@@ -120,7 +120,7 @@ def test_hiding_leaves_each_sample_a_modality_and_hides_the_share_asked_for() ->
 
 
 def test_what_no_step_of_a_cell_reads_is_not_built() -> None:
-    encoders = {"image": CONV, "series": Series(Temporal(8, 3)), "numbers": Dense(8)}
+    encoders = {"image": CONV, "series": Series(TCN(8, 3)), "numbers": Dense(8)}
     cell = Cell((Step(1, 3, "sum"), Step(0, 8, "concat")), 8)
     net = Network(encoders, cell).build(INPUTS, 3)
     assert net.modalities == ("image", "series")
@@ -206,7 +206,7 @@ def test_steps_that_treat_both_vectors_alike_have_no_order() -> None:
         (Cell((Step(-1, 0),)), "Cell.steps.0: inputs -1, 0; expected at least 0"),
         (Cell((Step(0, 1, "max"),)), "Cell.steps.0: unknown operation 'max'"),  # pyright: ignore
         (Experts("best"), "Network.fusion: Experts.rule: 'best'"),  # pyright: ignore
-        (LowRank(8, 0), "LowRank.rank: 0; expected at least 1"),
+        (LMF(8, 0), "LMF.rank: 0; expected at least 1"),
     ],
 )
 def test_fusions_that_cannot_be_built_say_why(fusion: Any, message: str) -> None:

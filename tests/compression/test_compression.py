@@ -16,10 +16,11 @@ from torch import nn
 
 from nas.blocks import GRU, ConvNet, Gated, Input, LogMel, Network, Plain, Stage, Text, ViT, Waveform, count_params
 from nas.compression import Prune, Quantize, prune_from
-from nas.devices import LENGTHS
 from nas.errors import CompressionError
-from nas.evaluate import input_shapes
-from nas.export import export_onnx, oldest_runtime, run_onnx, score_onnx
+from nas.evaluation.evaluator import input_shapes
+from nas.formats.onnx_export import export_onnx
+from nas.formats.onnx_file import oldest_runtime, run_onnx, score_onnx
+from nas.targets import LENGTHS
 from nas.tasks import Split
 from nas.training import Training, train
 

@@ -10,11 +10,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from runs import counted
+from example_runs import counted
 
-from nas.ledger import Trial, open_ledger
-from nas.local_ray import PREFIX
-from nas.proposals import COUNTED
+from nas.pipeline.executors.local_ray import PREFIX
+from nas.pipeline.loop import COUNTED
+from nas.runs.ledger import Trial, open_ledger
 
 SPACE = """
 from nas import Space, choose, integer

@@ -15,8 +15,9 @@ import pytest
 from drivers import Counts, Driver, end, kept, ray_processes
 
 from nas.errors import RunError
-from nas.holding import writing
-from nas.ledger import RunRecord, create_ledger, open_ledger
+from nas.runs.ledger import create_ledger, open_ledger
+from nas.runs.lock import writing
+from nas.runs.record import RunRecord
 
 pytestmark = pytest.mark.faults
 

@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
-from nas.front import front_of, hypervolume_of, hypervolume_over_trials, knee_of
-from nas.ledger import Model, RunRecord, Trial
 from nas.report import RunView, plot_comparison, plot_front, write_page
 from nas.report.page import _front_figure, _hover
 from nas.report.plots import _listed, is_wide, latency_bars, staircase
 from nas.report.view import differences, hypervolumes, labels_of
+from nas.runs.front import front_of, hypervolume_of, hypervolume_over_trials, knee_of
+from nas.runs.ledger import Trial
+from nas.runs.models import Model
+from nas.runs.record import RunRecord
 
 RECORD = RunRecord(
     name="run", command="nas search space.py", space_file="space.py", space_fingerprint="a", task="digits", data="",

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from nas.ledger import Ledger, Model, RunRecord, Trial, open_ledger
 from nas.report import RunView, plot_front, report, view, write_front, write_page
+from nas.runs.ledger import Ledger, Trial, open_ledger
+from nas.runs.models import Model
+from nas.runs.record import RunRecord
 
 CHROMIUM = shutil.which("chromium")
 EVIL = "</script><script>document.title='stolen'</script><img src=x onerror=\"document.title='stolen'\">"

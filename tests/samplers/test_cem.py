@@ -10,8 +10,8 @@ import optuna
 import pytest
 
 from nas import Space, choose, integer
-from nas.codes import Codes
 from nas.samplers.cem import CrossEntropy, drawn, frequencies
+from nas.space.indexed import Indexed
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ SPACE = Space(Net((choose(None, Fancy(choose(1, 2))), *(choose(*range(5)) for _ 
 
 
 def test_frequencies_count_only_the_rows_that_decide() -> None:
-    codes = Codes(SPACE)
+    codes = Indexed(SPACE)
     rows = np.array([[0, -1, 0, 0, 0, 0], [1, 1, 0, 0, 0, 1], [1, 1, 0, 0, 0, 1], [0, -1, 0, 0, 0, 1]], np.int16)
     first, inside, *_, last = frequencies(codes, rows, 0.5)
     assert first == pytest.approx([0.5, 0.5])
@@ -37,13 +37,13 @@ def test_frequencies_count_only_the_rows_that_decide() -> None:
 
 
 def test_what_nobody_decides_is_uniform() -> None:
-    codes = Codes(SPACE)
+    codes = Indexed(SPACE)
     _, inside, *_ = frequencies(codes, np.array([[0, -1, 0, 0, 0, 0]], np.int16), 0.5)
     assert inside == pytest.approx([0.5, 0.5])
 
 
 def test_rows_are_drawn_by_the_probabilities() -> None:
-    codes = Codes(SPACE)
+    codes = Indexed(SPACE)
     rng = np.random.default_rng(0)
     marginals = [np.array([0.2, 0.8]), np.array([1.0, 0.0]), *[np.array([0.0, 1.0, 0.0, 0.0, 0.0])] * 4]
     rows = np.vstack([drawn(codes, marginals, rng) for _ in range(200)])

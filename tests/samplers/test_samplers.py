@@ -18,14 +18,14 @@ from threadpoolctl import threadpool_info
 
 from nas import Architecture, Space, choose, integer, load_space, repeat, sampler
 from nas.errors import ExhaustedError, SamplerError, SpaceError
-from nas.ledger import Ledger
-from nas.objective import parse_limit
-from nas.pareto import hypervolume
+from nas.objectives.objective import parse_limit
+from nas.objectives.pareto import hypervolume
+from nas.pipeline.executors.simulated import memory_ledger
+from nas.runs.ledger import Ledger
 from nas.samplers import SAMPLERS
 from nas.samplers.base import Sampler
 from nas.samplers.history import History, Record
 from nas.samplers.selection import ordered
-from nas.simulation import memory_ledger
 
 OURS = list(SAMPLERS)
 ALL = [*OURS, "tpe", "optuna:NSGAIISampler"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nas.tasks import Task
-from nas.tasks.digits import Difficulty, load_digits
+from nas.tasks.builtin.digits import Difficulty, load_digits
 
 SMALL = Difficulty(train=100, valid=50, test=50)
 

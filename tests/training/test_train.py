@@ -148,7 +148,7 @@ from nas.blocks import MLP, ConvNet, Input, Network, Residue, Stage
 from nas.tasks import Split
 from nas.training import Training, train
 torch.set_num_threads(1)
-net = Network({"i": ConvNet(6, (Stage(Residue(), 12),))}).build({"i": Input((1, 16, 18), 128.0, 64.0)}, 2)
+net = Network({"i": ConvNet(6, (Stage(ResidualBlock(), 12),))}).build({"i": Input((1, 16, 18), 128.0, 64.0)}, 2)
 split = Split({"i": np.random.default_rng(0).integers(0, 255, (64, 1, 16, 18)).astype(np.uint8)}, np.arange(64) % 2)
 train(net, split, split, Training(epochs=2, batch_size=8))
 """

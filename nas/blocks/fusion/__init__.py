@@ -1,0 +1,1 @@
+"""From the features of several modalities to those of one."""

@@ -1,0 +1,1 @@
+"""From a model of a run to the folder that is deployed."""

@@ -1,0 +1,157 @@
+"""The gate before the bundle: a file that is not the one that was made, or does not do what was recorded, stays out.
+
+A file is held against everything that is known of it: its hash, its network (in torch, on real samples), its accuracy
+on both splits, and, if it is quantized, how often it labels like its twin in 32 bits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from nas.errors import ExportError, RunError
+from nas.formats.onnx_export import compare
+from nas.formats.onnx_file import run_onnx, score_onnx
+from nas.pipeline.compress import load_module
+from nas.pipeline.run import WorkerContext
+from nas.runs.files import file_hash
+from nas.runs.front import number_of
+from nas.runs.ledger import Ledger
+from nas.runs.models import Model
+from nas.targets import ONNX_ERRORS
+
+PROOF_SAMPLES = 128
+"""Real samples of the validation split that torch and ONNX Runtime are compared on."""
+
+MIN_AGREEMENT = 0.9
+"""Least share of validation samples that a quantized file and its twin in 32 bits label alike."""
+
+FLIPPED = 0.005
+"""Share of samples, at least one sample, by which a score may differ from the recorded one.
+
+The same file on the same machine gives the same labels, so nothing at all would do there. Another processor adds in
+another order and flips a sample that lies on a border: some of a thousand. A damaged file flips many more; what is
+damaged so little that it does not is found by its hash.
+"""
+
+AGAIN = "Refine or compress the run again: its files were changed since they were made."
+OTHERWISE = "The file has its recorded hash: this processor computes otherwise. Compress, or export, where it was made."
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was checked on the file before it was put into the bundle.
+
+    Attributes:
+        max_rel: Largest difference of ONNX Runtime from torch, relative to the largest output; of a quantized model's
+            twin in 32 bits.
+        samples: Real samples compared.
+        tolerance: Bound on it.
+        agreement: Share of validation samples that the file labels like its twin in 32 bits; 1 if it is not quantized.
+        valid_accuracy: Of the file, on the validation split.
+        test_accuracy: Of the file, on the test split.
+    """
+
+    max_rel: float
+    samples: int
+    tolerance: float
+    agreement: float
+    valid_accuracy: float
+    test_accuracy: float
+
+
+def prove(context: WorkerContext, ledger: Ledger, model: Model) -> Proof:
+    """Check a model's file against its network and its record.
+
+    A quantized file cannot equal its network; its twin in 32 bits must, and the two must label alike.
+
+    Raises:
+        ExportError: If a check fails, or a file cannot be run.
+        RunError: If a file or a recorded number is missing, or the weights cannot be loaded.
+    """
+    quantized = "int8" in model.passes
+    twin = twin_of(ledger, model)
+    for each in (model, twin):
+        _check_hash(each)
+    file, twins = model.folder / "model.onnx", twin.folder / "model.onnx"
+    module, valid, test = load_module(context, twin), context.task.valid, context.task.test
+    with _running(twins):
+        parity = compare(module, twins, {name: valid.inputs[name][:PROOF_SAMPLES] for name in module.modalities})
+        labels = run_onnx(twins, valid.inputs).argmax(1)
+    if not parity.max_rel <= parity.tolerance:
+        raise ExportError(
+            f"{twin.name}: ONNX Runtime differs from torch by {parity.max_rel:.1e} of the largest output; expected at "
+            f"most {parity.tolerance:.0e}. Nothing was exported.",
+            AGAIN,
+        )
+    with _running(file):
+        agreement = float((run_onnx(file, valid.inputs).argmax(1) == labels).mean())
+        scores = [score_onnx(file, split.inputs, split.targets) for split in (valid, test)]
+    _hold(model, "accuracy", scores[0], len(valid), "validation accuracy")
+    _hold(model, "test_accuracy", scores[1], len(test), "test accuracy")
+    if quantized:
+        _hold(model, "agreement", agreement, len(valid), "agreement with its twin in 32 bits")
+    if agreement < MIN_AGREEMENT:
+        raise ExportError(
+            f"{model.name}: the quantized file labels only {agreement:.1%} of the validation split like its twin in 32 "
+            f"bits; expected at least {MIN_AGREEMENT:.0%}. Nothing was exported.",
+            "Export the twin, or compress with other passes.",
+        )
+    return Proof(parity.max_rel, parity.samples, parity.tolerance, agreement, scores[0], scores[1])
+
+
+def twin_of(ledger: Ledger, model: Model) -> Model:
+    """The model in 32 bits that a quantized one was made of; any other model is its own.
+
+    Raises:
+        RunError: If it is not in the run any more.
+    """
+    if "int8" not in model.passes:
+        return model
+    name = model.name.removesuffix("-int8")
+    found = [each for each in ledger.models() if each.name == name]
+    if not found:
+        raise RunError(f"{ledger.folder}: {model.name} was made of {name}, which is not there any more.", AGAIN)
+    return found[0]
+
+
+def _check_hash(model: Model) -> None:
+    """Hold a file against the hash that was recorded when it was made; older runs recorded none."""
+    file = model.folder / "model.onnx"
+    try:
+        found = file_hash(file)
+    except OSError as error:
+        raise RunError(f"{file}: cannot be read: {error.strerror}.", AGAIN) from None
+    recorded = model.metrics.get("sha256", found)
+    if found != recorded:
+        raise ExportError(
+            f"{file}: is not the file that was made: its SHA-256 is {found[:12]}…; expected {str(recorded)[:12]}…. "
+            "Nothing was exported.",
+            AGAIN,
+        )
+
+
+@contextmanager
+def _running(file: Path) -> Generator[None]:
+    """Turn what ONNX Runtime and numpy raise for a file that is cut, garbage, or of another task into one sentence."""
+    try:
+        yield
+    except (*ONNX_ERRORS, LookupError, ValueError) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ExportError(f"{file}: cannot be run: {said}. Nothing was exported.", AGAIN) from None
+
+
+def _hold(model: Model, metric: str, found: float, samples: int, what: str) -> None:
+    """Hold a score against the recorded one."""
+    recorded = number_of(model.metrics, metric)
+    if math.isnan(recorded):
+        raise RunError(f"{model.folder / 'model.json'}: records no {what} ({metric}).", AGAIN)
+    if not abs(found - recorded) <= max(FLIPPED, 1 / samples) + 1e-9:
+        raise ExportError(
+            f"{model.name}: {what} is {found:.4f}; expected {recorded:.4f} as recorded (differences up to "
+            f"{FLIPPED:.1%} of the samples are taken for those of processors). Nothing was exported.",
+            OTHERWISE if "sha256" in model.metrics else AGAIN,
+        )

@@ -1,0 +1,1 @@
+"""From an architecture to its metrics: counted, exported, measured, trained, scored."""

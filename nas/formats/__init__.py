@@ -1,0 +1,1 @@
+"""Models on disk: ONNX files with their gate, and weights."""

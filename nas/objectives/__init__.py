@@ -1,0 +1,1 @@
+"""What is sought: metrics with their directions, limits, and dominance among points."""

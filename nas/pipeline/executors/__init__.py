@@ -1,0 +1,1 @@
+"""Who executes a search's trials: Ray Tune, or a virtual clock."""

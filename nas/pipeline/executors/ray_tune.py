@@ -1,0 +1,284 @@
+"""Run the work on Ray, on this machine or on a cluster: the only place that imports it.
+
+Trials run under Ray Tune with reused actors, data lie in the object store once, trainers run niced with one thread
+each, and one actor that holds the resource `target:<name>` measures latency, so that no two measurements overlap.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import ray
+from optuna.exceptions import StorageInternalError
+from ray import tune
+from ray.exceptions import RayTaskError, WorkerCrashedError
+from ray.tune.search import Searcher
+from sqlalchemy.exc import SQLAlchemyError
+
+from nas.errors import NasError, RunError
+from nas.evaluation.evaluator import Measure
+from nas.pipeline.executors.local_ray import QUIET, killed, local_ray, variables
+from nas.targets import Latency, Target, measure_local
+
+TRAINER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    # Training allocates and frees the same blocks over and over: keep up to half a GiB instead of returning them.
+    "MALLOC_MMAP_THRESHOLD_": "268435456",
+    "MALLOC_TRIM_THRESHOLD_": "536870912",
+    "MALLOC_TOP_PAD_": "67108864",
+}
+
+STOPPING = (NasError, OSError, StorageInternalError, SQLAlchemyError)
+"""What ends a search: the ledger cannot be written, or a worker says that no other candidate would fare better."""
+
+Meter = Any
+"""Handle of the actor that measures; Ray types it anew for each class."""
+
+Work = Callable[[Any, Any, Measure], Any]
+"""`work(context, job, measure)`: runs in a worker; `context` is shipped once, `job` each time."""
+
+
+class Jobs(Protocol):
+    """Who is asked for the next job and told what became of it."""
+
+    def next(self) -> tuple[int, Any] | None:
+        """Give the next job and its number, or None where one must finish first."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether no further job will come."""
+        ...
+
+    def finish(self, number: int, result: Any | None) -> None:
+        """Take a job's result; None where its worker died twice."""
+        ...
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Running Ray.
+
+    Attributes:
+        workers: How many trials it trains at a time.
+        meter: Who measures.
+        scratch: Folder for temporary files that ends with it; None where it goes on without us.
+    """
+
+    workers: int
+    meter: Meter
+    scratch: Path | None = None
+
+
+@contextmanager
+def cluster(target: Target, workers: int | None = None, address: str | None = None) -> Generator[Cluster]:
+    """Start Ray on this machine, or join a running cluster, for as long as the block lasts.
+
+    Args:
+        target: What latency is measured on.
+        workers: Trials at a time; by default one for each core.
+        address: Of a running cluster; without one Ray is started here and ended afterwards.
+
+    Raises:
+        RunError: If no cluster answers at the address.
+    """
+    with _running(target, workers, address) as scratch, _meter(target) as meter:
+        yield Cluster(workers or int(ray.cluster_resources().get("CPU", 1)), meter, scratch)
+
+
+@contextmanager
+def _running(target: Target, workers: int | None, address: str | None) -> Generator[Path | None]:
+    """A Ray that runs already, that answers at an address, or one of this machine alone and its temporary folder."""
+    if ray.is_initialized():
+        yield None
+    elif address is None:
+        with local_ray(workers or os.cpu_count() or 1, {_resource(target): 1}, TRAINER_ENVIRONMENT) as scratch:
+            yield scratch
+    else:
+        with variables(QUIET):
+            try:
+                ray.init(
+                    address=address,
+                    runtime_env={"env_vars": TRAINER_ENVIRONMENT},
+                    logging_level=logging.ERROR,
+                    log_to_driver=False,
+                )
+            except (ConnectionError, ValueError) as error:
+                raise RunError(f"--address {address}: no Ray cluster answers: {error}") from None
+            try:
+                yield None
+            finally:
+                ray.shutdown()
+
+
+def run_trials(cluster: Cluster, proposals: Jobs, work: Work, context: Any) -> None:
+    """Run jobs under Ray Tune until the proposals end; a Ctrl-C ends it early and in order.
+
+    Raises:
+        NasError: What a worker raised that is no trial's own fault, for example a full disk.
+        OSError: If the ledger cannot be written.
+    """
+    source = _ProposalSearcher(proposals)
+    with tempfile.TemporaryDirectory(prefix="nas-tune-", dir=cluster.scratch) as storage:
+        tuner = tune.Tuner(
+            tune.with_resources(
+                tune.with_parameters(_Candidate, work=work, context=context, meter=cluster.meter), {"cpu": 1}
+            ),
+            tune_config=tune.TuneConfig(
+                search_alg=source, num_samples=-1, reuse_actors=True, max_concurrent_trials=cluster.workers
+            ),
+            run_config=tune.RunConfig(
+                storage_path=storage,
+                name="search",
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=1),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        )
+        tuner.fit()
+    if source.stopped_by is not None:
+        raise source.stopped_by
+
+
+def run_jobs(cluster: Cluster, jobs: Sequence[Any], work: Work, context: Any) -> Iterator[tuple[int, Any]]:
+    """Run a list of jobs and yield (position, result) as each one is done; None where its worker died twice.
+
+    Raises:
+        NasError: What a job raised.
+    """
+    shared = ray.put(context)
+    task = ray.remote(_run_job).options(num_cpus=1, max_retries=1)
+    pending = {task.remote(work, shared, job, cluster.meter): position for position, job in enumerate(jobs)}
+    while pending:
+        done, _ = ray.wait(list(pending))
+        for reference in done:
+            try:
+                result = _unwrap(reference)
+            except WorkerCrashedError:
+                result = None
+            yield pending.pop(reference), result
+
+
+def _resource(target: Target) -> str:
+    return f"target:{target.name}"
+
+
+@contextmanager
+def _meter(target: Target) -> Generator[Meter]:
+    """The actor that measures; where the cluster knows the target's resource it holds it alone."""
+    held = {_resource(target): 1.0} if _resource(target) in ray.cluster_resources() else {}
+    actor = ray.remote(_Meter).options(num_cpus=0, resources=held, max_restarts=-1, max_task_retries=1)
+    meter: Meter = actor.remote(target)
+    try:
+        yield meter
+    finally:
+        ray.kill(meter)
+
+
+class _Meter:
+    """The one process that measures; held apart from training by its resource."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+
+    def measure(self, paths: Sequence[str]) -> Sequence[Latency]:
+        return measure_local([Path(path) for path in paths], self.target)
+
+
+class _Candidate(tune.Trainable):
+    """One trial after the other in the same process."""
+
+    def setup(self, config: dict[str, Any], work: Work, context: Any, meter: Meter) -> None:  # pyright: ignore
+        _become_trainer()
+        self.work, self.context, self.measure = work, context, _measure_through(meter)
+
+    def step(self) -> dict[str, Any]:
+        try:
+            result = self.work(self.context, self.config["job"], self.measure)
+        except NasError as error:
+            return {"stopped_by": error, "done": True}
+        return {"result": result, "done": True}
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.config = new_config
+        return True
+
+
+class _ProposalSearcher(Searcher):
+    """Ray Tune's view of the proposals; it keeps no state that would need saving."""
+
+    def __init__(self, proposals: Jobs) -> None:
+        super().__init__()
+        self.proposals = proposals
+        self.numbers: dict[str, int] = {}
+        self.stopped_by: Exception | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Ray Tune pickles its searcher to restore it, but the state is the ledger."""
+        return {}
+
+    def suggest(self, trial_id: str) -> Any:
+        if self.stopped_by is not None or self.proposals.ended:
+            return Searcher.FINISHED
+        try:
+            proposal = self.proposals.next()
+        except STOPPING as error:
+            self.stopped_by = error
+            return Searcher.FINISHED
+        if proposal is None:
+            return Searcher.FINISHED if self.proposals.ended else None
+        number, job = proposal
+        self.numbers[trial_id] = number
+        return {"job": job}
+
+    def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
+        number = self.numbers.pop(trial_id, None)
+        if number is None:
+            return
+        if result is not None and "stopped_by" in result:
+            self.stopped_by = result["stopped_by"]
+            return
+        if error and killed():
+            return
+        try:
+            self.proposals.finish(number, None if error or result is None else result.get("result"))
+        except STOPPING as problem:
+            self.stopped_by = problem
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the state is the ledger."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore: the state is the ledger."""
+
+
+def _run_job(work: Work, context: Any, job: Any, meter: Meter) -> Any:
+    _become_trainer()
+    return work(context, job, _measure_through(meter))
+
+
+def _become_trainer() -> None:
+    import torch
+
+    os.nice(19 - os.nice(0))
+    torch.set_num_threads(1)
+
+
+def _measure_through(meter: Meter) -> Measure:
+    return lambda paths: _unwrap(meter.measure.remote([str(path) for path in paths]))
+
+
+def _unwrap(reference: Any) -> Any:
+    try:
+        return ray.get(reference)
+    except RayTaskError as error:
+        if isinstance(error.cause, NasError):
+            raise error.cause from None
+        raise

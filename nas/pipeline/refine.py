@@ -1,0 +1,200 @@
+"""Train the front's members to the end, with several seeds."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from nas.errors import RunError
+from nas.evaluation.border import at_border
+from nas.evaluation.evaluator import WORKER_DIED, Measure, Outcome, attempt
+from nas.formats.onnx_file import score_onnx
+from nas.pipeline.executors.ray_tune import cluster, run_jobs
+from nas.pipeline.run import WorkerContext, open_run
+from nas.pipeline.settle import settle
+from nas.runs.files import replace_folder, write_json
+from nas.runs.front import front_of
+from nas.runs.ledger import Ledger, Trial
+from nas.runs.lock import writing
+from nas.runs.models import Model, write_model
+from nas.space.choices import Label
+
+FAILED_FILE = "failed.json"
+"""What stands in the place of a model of which every training failed: why, by seed, and of how many epochs."""
+
+
+@dataclass(frozen=True)
+class RefineJob:
+    """One member of the front and one seed."""
+
+    trial: int
+    decisions: Mapping[str, Label]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A model that could not be made, and why."""
+
+    model: str
+    reason: str
+
+
+def refine(
+    run: str | Path,
+    *,
+    seeds: int = 3,
+    epochs: int | None = None,
+    members: int | None = None,
+    data: str | Path | None = None,
+    workers: int | None = None,
+    address: str | None = None,
+    storage: str = "",
+    on_model: Callable[[Model | Refusal], None] = lambda _: None,
+) -> Ledger:
+    """Train each member of the search's front from scratch with several seeds, and keep the best one by validation.
+
+    A member that was trained with as many seeds and epochs is not trained again, also where trainings failed: what
+    fails once fails with the same seed again.
+
+    Args:
+        run: The run folder.
+        seeds: Trainings of each member.
+        epochs: Of each training; default four times those of the search.
+        members: At most so many, the most accurate first; default all.
+        data: Where the run's data are now, if not where they were.
+        workers: Trainings at a time; default one for each core.
+        address: Of a running Ray cluster.
+        storage: URL of the database that holds the study, if one does.
+        on_model: Called with each finished model, and with each member that could not be trained.
+
+    Returns:
+        The ledger; the models' `accuracy` is of the file kept, `accuracy_mean` and `accuracy_std` of all seeds.
+
+    Raises:
+        RunError: If there is no run or no complete trial.
+    """
+    folder = Path(run)
+    with writing(folder):
+        ledger, context = open_run(folder, data, storage)
+        settle(ledger)
+        context = replace(context, training=replace(context.training, epochs=epochs or 4 * context.training.epochs))
+        wanted: list[Trial] = []
+        for trial in _members(ledger, members):
+            if refusal := _failed_before(ledger, trial, seeds, context):
+                on_model(refusal)
+            elif not _is_done(ledger, trial, seeds, context):
+                wanted.append(trial)
+        jobs = [RefineJob(t.number, t.decisions, context.training.seed + s) for t in wanted for s in range(seeds)]
+        outcomes: dict[int, list[tuple[RefineJob, Outcome]]] = {trial.number: [] for trial in wanted}
+        if jobs:
+            with cluster(context.target, workers, address) as running:
+                for position, outcome in run_jobs(running, jobs, refine_job, context):
+                    job = jobs[position]
+                    outcomes[job.trial].append((job, outcome or WORKER_DIED))
+                    if len(outcomes[job.trial]) == seeds:
+                        on_model(_kept(ledger, context, outcomes[job.trial]))
+    return ledger
+
+
+def refine_job(context: WorkerContext, job: RefineJob, measure: Measure) -> Outcome:
+    """Train one member with one seed in a worker; the test split is scored once, on the file."""
+    draft = _draft(context, job)
+    training = replace(context.training, seed=job.seed)
+    outcome = attempt(context.space(), job.decisions, context.task, training, (), measure, draft)
+    if outcome.state != "complete":
+        return outcome
+
+    def score() -> Outcome:
+        test = context.task.test
+        accuracy = score_onnx(draft / "model.onnx", test.inputs, test.targets)
+        return replace(outcome, metrics={**outcome.metrics, "test_accuracy": accuracy})
+
+    return at_border(score, lambda reason: Outcome("failed", outcome.metrics, reason), draft)
+
+
+def _members(ledger: Ledger, count: int | None) -> list[Trial]:
+    complete = [trial for trial in ledger.trials() if trial.state == "complete"]
+    if not complete:
+        raise RunError(f"{ledger.folder}: has no complete trial to refine.", "Search first: nas search.")
+    front = front_of(complete, ledger.record.parsed_objectives)
+    return sorted(front, key=lambda t: -t.metrics.get("accuracy", 0.0))[:count]
+
+
+def _is_done(ledger: Ledger, trial: Trial, seeds: int, context: WorkerContext) -> bool:
+    return any(
+        model.trial == trial.number
+        and model.stage == "refined"
+        and len(model.metrics["seeds"]) + len(model.metrics.get("failed_seeds", ())) >= seeds
+        and model.metrics["epochs"] >= context.training.epochs
+        for model in ledger.models()
+    )
+
+
+def _failed_before(ledger: Ledger, trial: Trial, seeds: int, context: WorkerContext) -> Refusal | None:
+    """That every training of a member failed, with as many seeds and epochs; None otherwise."""
+    name = _name(trial.number)
+    try:
+        record = json.loads((ledger.folder / "models" / name / FAILED_FILE).read_text(encoding="utf-8"))
+        reasons, epochs = list(record["failed_seeds"].values()), int(record["epochs"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+    if len(reasons) < seeds or epochs < context.training.epochs:
+        return None
+    again = f"to try again give more than {len(reasons)} seeds or {epochs} epochs"
+    return Refusal(name, f"every training failed before ({again}); the last one: {reasons[-1]}")
+
+
+def _name(trial: int) -> str:
+    return f"{trial}-refined"
+
+
+def _kept(ledger: Ledger, context: WorkerContext, outcomes: list[tuple[RefineJob, Outcome]]) -> Model | Refusal:
+    """The model that is kept of a member's trainings; what goes wrong with it is its refusal."""
+    name = _name(outcomes[0][0].trial)
+    return at_border(lambda: _keep_best(ledger, context, outcomes), lambda reason: Refusal(name, reason), ledger.folder)
+
+
+def _keep_best(ledger: Ledger, context: WorkerContext, outcomes: list[tuple[RefineJob, Outcome]]) -> Model | Refusal:
+    complete = sorted(
+        ((job, outcome) for job, outcome in outcomes if outcome.state == "complete"), key=lambda pair: pair[0].seed
+    )
+    trial = outcomes[0][0].trial
+    name = _name(trial)
+    failed = {job.seed: o.reason for job, o in outcomes if o.state != "complete"}
+    if not complete:
+        place = ledger.folder / "models" / name
+        place.mkdir(parents=True, exist_ok=True)
+        write_json(place / FAILED_FILE, {"failed_seeds": failed, "epochs": context.training.epochs})
+        return Refusal(name, f"every training failed; the last one: {outcomes[-1][1].reason}")
+    best, outcome = max(complete, key=lambda pair: pair[1].metrics["accuracy"])
+    folder = ledger.folder / "models" / name
+    folder.parent.mkdir(exist_ok=True)
+    replace_folder(_draft(context, best), folder)
+    metrics = {
+        **outcome.metrics,
+        **_spread("accuracy", complete),
+        **_spread("test_accuracy", complete),
+        "seeds": [job.seed for job, _ in complete],
+        "seed": best.seed,
+        "failed_seeds": failed,
+        "epochs": context.training.epochs,
+    }
+    model = Model(name, trial, "refined", (), None, best.decisions, metrics, folder)
+    return write_model(folder, model)
+
+
+def _spread(metric: str, outcomes: list[tuple[RefineJob, Outcome]]) -> dict[str, Any]:
+    values = [outcome.metrics[metric] for _, outcome in outcomes]
+    return {
+        f"{metric}_mean": statistics.fmean(values),
+        f"{metric}_std": statistics.stdev(values) if values[1:] else 0.0,
+    }
+
+
+def _draft(context: WorkerContext, job: RefineJob) -> Path:
+    return context.folder / "refining" / f"{job.trial}-{job.seed}"

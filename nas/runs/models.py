@@ -1,0 +1,75 @@
+"""Models of a run: what was refined and compressed, one folder each, described by its `model.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from nas.errors import RunError
+from nas.runs.files import check_types, file_hash, write_json
+from nas.space.choices import Label
+
+Stage = Literal["search", "refined", "compressed"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network with its files: a refined member of the front, or a compressed sibling of one.
+
+    Attributes:
+        name: `<trial>-refined`, or that with the labels of the passes: `12-refined-prune50-int8`.
+        trial: The trial whose architecture it has.
+        stage: How it came to be.
+        passes: Labels of the compression passes, in order.
+        parent: The model that it was compressed from.
+        decisions: The architecture, path → label.
+        metrics: All that was measured.
+        folder: Where `model.onnx` and `weights.safetensors` lie.
+    """
+
+    name: str
+    trial: int
+    stage: Stage
+    passes: tuple[str, ...]
+    parent: str | None
+    decisions: Mapping[str, Label]
+    metrics: Mapping[str, Any]
+    folder: Path
+
+
+def write_model(folder: Path, model: Model) -> Model:
+    """Write `model.json` last and at once, so that a model that is listed is complete.
+
+    Returns:
+        The model as it was written: its metrics have the `sha256` of its file, taken when it was written first.
+    """
+    metrics = {"sha256": file_hash(folder / "model.onnx"), **model.metrics}
+    values = {f.name: getattr(model, f.name) for f in fields(model) if f.name != "folder"}
+    write_json(folder / "model.json", {**values, "metrics": metrics})
+    return replace(model, metrics=metrics)
+
+
+def read_model(folder: Path) -> Model:
+    """Read the model in a folder.
+
+    Raises:
+        RunError: If its `model.json` is damaged.
+    """
+    file = folder / "model.json"
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        known: dict[str, Any] = {**values, "passes": tuple(values["passes"]), "folder": folder}
+        model = Model(**known)
+        check_types(model)
+    except OSError as error:
+        raise RunError(f"{file}: cannot be read: {error.strerror}.") from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RunError(
+            f"{file}: is damaged: {type(error).__name__}: {error}.", f"Remove {folder} and make the model again."
+        ) from None
+    if folder.name not in (model.name, f"{model.name}.part"):
+        raise RunError(f"{file}: is of model {model.name!r}; expected {folder.name!r}, as its folder is called.")
+    return model

@@ -1,0 +1,1 @@
+"""What ships in a bundle; it needs numpy and onnxruntime alone."""

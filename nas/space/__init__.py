@@ -1,0 +1,1 @@
+"""The search-space DSL and its laws."""

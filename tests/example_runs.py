@@ -1,0 +1,38 @@
+"""The command in a process of its own, and what a run's ledger says was proposed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from nas.pipeline.loop import COUNTED
+from nas.runs.ledger import open_ledger
+from nas.space.source import space_from_source
+from nas.space.space import Architecture
+
+SPACE = """
+from nas import Space, choose, integer
+from nas.blocks import MLP, Dense, Network
+
+space = Space(
+    Network(
+        encoders={"table": Dense(width=choose(16, 32, 64), depth=integer(1, 3))},
+        head=MLP(hidden=choose(0, 16), dropout=choose(0.0, 0.2)),
+    )
+)
+"""
+"""Dense networks on a table."""
+
+
+def nas(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    line = [sys.executable, "-m", "nas.cli", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
+
+
+def counted(run: Path) -> list[Architecture]:
+    """The architectures of the trials that count, in their order."""
+    ledger = open_ledger(run)
+    space = space_from_source(ledger.space_source, run / "space.py")
+    return [space.architecture(t.decisions) for t in ledger.trials() if t.state in COUNTED]

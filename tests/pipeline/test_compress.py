@@ -1,0 +1,228 @@
+"""Chains of passes: what a pass brought, what is made once, and that one model's fault is its own refusal."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nas.blocks.network import MultimodalNet
+from nas.compression import Prune, Quantize
+from nas.errors import CompressionError, RunError
+from nas.evaluation.evaluator import Measure, beside, build, counts, input_shapes
+from nas.formats.onnx_export import export_onnx
+from nas.formats.weights import WEIGHTS_FILE, save_weights
+from nas.pipeline import compress as module
+from nas.pipeline.compress import CompressJob, Pass, _is_done, _jobs, check_chains, compress_job, load_module
+from nas.pipeline.refine import Refusal
+from nas.pipeline.run import WorkerContext
+from nas.runs.models import Model
+from nas.targets import Latency, Target
+from nas.tasks import Task
+from nas.tasks.task import Modality, Split
+from nas.training import Training
+
+SPACE = """
+from nas import Space
+from nas.blocks import MLP, Dense, Network
+space = Space(Network({"table": Dense(16)}, head=MLP(16)))
+"""
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    """The parent, what came before the last pass, and the result."""
+    made = [tmp_path / name for name in ("parent", "pruned", "int8")]
+    for file, size in zip(made, (1000, 500, 200), strict=True):
+        file.write_bytes(bytes(size))
+    return made
+
+
+def measure(paths: Sequence[Path]) -> Sequence[Latency]:
+    times = {"parent": 2.0, "pruned": 1.0, "int8": 1.5}
+    ms = [times.get(path.name, 1.0) for path in paths]
+    return [Latency(t, (t, t), t, t, 1.0, 1.0, 8, "good", 10, 10, {}) for t in ms]
+
+
+def test_a_chain_is_held_against_what_came_before_and_against_the_parent(files: list[Path]) -> None:
+    parent, pruned, int8 = files
+    metrics = beside(int8, pruned, parent, measure)
+    assert (metrics["pass_bytes_ratio"], metrics["pass_time_ratio"]) == (0.4, 1.5)
+    assert (metrics["bytes_ratio"], metrics["time_ratio"]) == (0.2, 0.75)
+    assert metrics["latency_ms"] == 1.5
+
+
+def test_the_first_pass_is_held_against_the_parent_alone(files: list[Path]) -> None:
+    parent, pruned, _ = files
+    metrics = beside(pruned, parent, parent, measure)
+    assert (metrics["pass_time_ratio"], metrics["time_ratio"]) == (0.5, 0.5)
+    assert (metrics["pass_bytes_ratio"], metrics["bytes_ratio"]) == (0.5, 0.5)
+
+
+def split(n: int) -> Split:
+    x = np.random.default_rng(n).normal(size=(n, 6)).astype(np.float32)
+    return Split({"table": x}, (x[:, 0] > 0).astype(np.int64))
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> WorkerContext:
+    modalities = {"table": Modality("vector", (6,), 0.0, 1.0, {})}
+    task = Task("made", modalities, ("no", "yes"), split(96), split(32), split(32))
+    return WorkerContext(SPACE, tmp_path / "space.py", task, Target(), Training(epochs=1), (), tmp_path)
+
+
+@pytest.fixture
+def refined(context: WorkerContext) -> Callable[..., Model]:
+    """Makes refined models, untrained."""
+
+    def make(trial: int = 0, seed: int = 0) -> Model:
+        folder = context.folder / "models" / f"{trial}-refined"
+        folder.mkdir(parents=True, exist_ok=True)
+        net: MultimodalNet = build(context.space().architecture({}).network, context.task, seed)
+        save_weights(net, folder / WEIGHTS_FILE)
+        export_onnx(net, input_shapes(net), folder / "model.onnx")
+        return Model(folder.name, trial, "refined", (), None, {}, counts(net), folder)
+
+    return make
+
+
+HALF, EIGHT = Prune(0.5), Quantize()
+CHAINS: list[tuple[Pass, ...]] = [(EIGHT,), (HALF, EIGHT), (HALF,), (Prune(0.125), EIGHT)]
+
+
+def run(context: WorkerContext, parent: Model, *told: Model, meter: Measure = measure) -> list[Model | Refusal]:
+    siblings = {model.name: model for model in told}
+    return [made for job in _jobs(parent, CHAINS, siblings) for made in compress_job(context, job, meter)]
+
+
+def names(made: Sequence[Model | Refusal]) -> list[str]:
+    return [made.name if isinstance(made, Model) else f"refused {made.model}" for made in made]
+
+
+SIBLINGS = ["int8", "prune50", "prune50-int8", "prune12.5", "prune12.5-int8"]
+
+
+def test_what_chains_share_is_made_once(context: WorkerContext, refined: Callable[..., Model]) -> None:
+    parent = refined()
+    jobs = _jobs(parent, CHAINS, {})
+    assert [[step[0].label for step in job.chains] for job in jobs] == [["int8"], ["prune50"] * 2, ["prune12.5"]]
+    made = run(context, parent)
+    assert names(made) == [f"0-refined-{label}" for label in SIBLINGS]
+    by_name = {m.name: m for m in made if isinstance(m, Model)}
+    assert by_name["0-refined-prune50-int8"].passes == ("prune50", "int8")
+    assert by_name["0-refined-prune50-int8"].metrics["params"] == by_name["0-refined-prune50"].metrics["params"]
+    assert by_name["0-refined-prune50"].metrics["params"] < parent.metrics["params"]
+    assert {p.name for p in (context.folder / "models").iterdir()} == {"0-refined", *by_name}
+    assert not _jobs(parent, CHAINS, by_name)
+
+
+def test_a_sibling_is_loaded_with_the_exact_ratio_it_was_made_with(
+    context: WorkerContext, refined: Callable[..., Model]
+) -> None:
+    made = {m.name: m for m in run(context, refined()) if isinstance(m, Model)}
+    pruned = load_module(context, made["0-refined-prune12.5"])
+    assert counts(pruned)["params"] == made["0-refined-prune12.5"].metrics["params"]
+
+
+def test_a_sibling_is_made_anew_only_where_what_it_was_made_of_changed(
+    context: WorkerContext, refined: Callable[..., Model]
+) -> None:
+    parent = refined()
+    made = [m for m in run(context, parent) if isinstance(m, Model)]
+    for number, model in enumerate([*made, parent]):  # as a copy of the run may leave them
+        os.utime(model.folder / WEIGHTS_FILE, (number, number))
+    assert run(context, parent, *made) == []
+    assert names(run(context, refined(seed=1), *made)) == [f"0-refined-{label}" for label in SIBLINGS]
+
+
+def test_a_chain_goes_on_from_what_is_there(context: WorkerContext, refined: Callable[..., Model]) -> None:
+    parent = refined()
+    made = [m for m in run(context, parent) if isinstance(m, Model) and not m.name.endswith("prune50-int8")]
+    assert names(run(context, parent, *made)) == ["0-refined-prune50-int8"]
+
+
+def test_siblings_of_older_runs_must_not_be_older_than_their_parent(
+    context: WorkerContext, refined: Callable[..., Model]
+) -> None:
+    parent = refined()
+    folder = context.folder / "models" / "0-refined-int8"
+    folder.mkdir()
+    (folder / WEIGHTS_FILE).write_bytes(b"weights")
+    old = Model(folder.name, 0, "compressed", ("int8",), parent.name, {}, {}, folder)
+    job = CompressJob(parent, ((EIGHT,),), {old.name: old})
+    assert _is_done(job)
+    os.utime(folder / WEIGHTS_FILE, (1, 1))
+    assert not _is_done(job)
+    (folder / WEIGHTS_FILE).unlink()
+    assert not _is_done(job)
+
+
+def test_a_damaged_model_is_refused_and_the_others_are_made(
+    context: WorkerContext, refined: Callable[..., Model]
+) -> None:
+    damaged, well = refined(0), refined(1)
+    (damaged.folder / WEIGHTS_FILE).write_bytes(b"junk")
+    (damaged.folder / "model.onnx").write_bytes(b"junk")
+    made = run(context, damaged)
+    assert names(made) == [f"refused 0-refined-{label}" for label in ("int8", "prune50", "prune12.5")]
+    reasons = [m.reason for m in made if isinstance(m, Refusal)]
+    assert "cannot be quantized" in reasons[0]
+    assert "cannot be loaded" in reasons[1]
+    assert len(run(context, well)) == len(SIBLINGS)
+    assert not list((context.folder / "models").glob("*.part"))
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "broken"), ValueError("odd"), SystemExit(3), RunError("no")])
+def test_what_goes_wrong_with_one_sibling_is_its_reason(
+    context: WorkerContext, refined: Callable[..., Model], error: BaseException
+) -> None:
+    def fails(paths: Sequence[Path]) -> Sequence[Latency]:
+        if "prune50.part" in str(paths[0]):
+            raise error
+        return measure(paths)
+
+    made = run(context, refined(), meter=fails)
+    told = ("int8", "prune50", "prune12.5", "prune12.5-int8")
+    assert names(made) == [f"refused 0-refined-{n}" if n == "prune50" else f"0-refined-{n}" for n in told]
+    (reason,) = [m.reason for m in made if isinstance(m, Refusal)]
+    assert reason.startswith("no" if isinstance(error, RunError) else f"{type(error).__name__}: {error}")
+
+
+def test_training_that_fails_is_its_reason_too(context: WorkerContext, refined: Callable[..., Model]) -> None:
+    parent = refined()
+    spoilt = replace(context, task=replace(context.task, train=split(1)))
+    made = compress_job(spoilt, CompressJob(parent, ((HALF, EIGHT),), {}), measure)
+    assert names(made) == ["refused 0-refined-prune50"]
+    assert "the training split has 1 sample" in made[0].reason  # pyright: ignore
+
+
+def test_a_full_disk_ends_the_command(context: WorkerContext, refined: Callable[..., Model]) -> None:
+    def full(_: Sequence[Path]) -> Sequence[Latency]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(RunError, match="no space left on the disk"):
+        run(context, refined(), meter=full)
+
+
+@pytest.mark.parametrize(
+    ("chains", "message"),
+    [
+        ([(Quantize(), Prune())], r"chain \(int8, prune50\) goes on after quantization.*a prune to come before"),
+        ([(Quantize(),), (Prune(), Quantize(), Quantize())], r"chain \(prune50, int8, int8\) goes on after"),
+        ([()], "a chain is empty; expected at least one pass"),
+    ],
+)
+def test_impossible_chains_are_refused_at_once(chains: list[tuple[Pass, ...]], message: str, tmp_path: Path) -> None:
+    with pytest.raises(CompressionError, match=message):
+        check_chains(chains)
+    with pytest.raises(CompressionError, match=message):
+        module.compress(tmp_path, chains=chains)
+
+
+def test_the_default_chains_are_possible() -> None:
+    check_chains(module.CHAINS)

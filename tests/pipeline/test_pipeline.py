@@ -1,0 +1,247 @@
+"""The whole way, on real Ray: what a user's run looks like, and what it survives.
+
+These searches share one Ray; `test_processes.py` has those that start their own.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import optuna
+import pytest
+from example_runs import counted
+
+from nas.errors import NasError, ObjectiveError, RunError, SamplerError, TaskError
+from nas.pipeline.compress import compress
+from nas.pipeline.loop import COUNTED
+from nas.pipeline.refine import Refusal, refine
+from nas.pipeline.search import search
+from nas.runs.front import front_of
+from nas.runs.ledger import open_ledger
+from nas.runs.models import Model
+from nas.training import Training
+
+pytestmark = pytest.mark.usefixtures("one_ray")
+
+TRICKY = """
+import os
+
+import torch
+from torch import nn
+
+from nas import Space, choose, module
+from nas.blocks import Network
+
+
+class Tricky(nn.Module):
+    def __init__(self, shape, does):
+        super().__init__()
+        self.does = does
+        self.layer = nn.Linear(shape[0], 8)
+
+    def forward(self, x):
+        if self.does == "bad shape":
+            return x[0, 0]
+        if self.does == "nan" and self.training:
+            return self.layer(x) * float("nan")
+        if self.does == "kill" and self.training:
+            os.kill(os.getpid(), 9)
+        if self.does == "no export" and torch.onnx.is_in_onnx_export():
+            raise RuntimeError("this operator cannot be written")
+        return self.layer(x)
+
+
+space = Space(Network({"table": module(Tricky, does=choose("well", "bad shape", "nan", "kill", "no export"))}))
+"""
+
+
+def test_a_run_has_everything_the_design_names(pristine_run: Path) -> None:
+    ledger = open_ledger(pristine_run)
+    trials = [t for t in ledger.trials() if t.state in COUNTED]
+    assert len(trials) == 6
+    assert len(set(counted(pristine_run))) == 6
+    for trial in trials:
+        assert trial.state == "complete", trial.reason
+        assert 0 <= trial.metrics["accuracy"] <= 1
+        assert trial.metrics["latency_ms"] > 0
+        assert trial.metrics["device"]["cpu"]
+        names = {f.name for f in ledger.trial_folder(trial.number).iterdir()}
+        assert {"architecture.json", "metrics.json", "history.csv"} <= names
+    front = {t.number for t in front_of(trials, ledger.record.parsed_objectives, hopeful=True)}
+    kept = {t.number for t in trials if (ledger.trial_folder(t.number) / "weights.safetensors").exists()}
+    assert kept == front
+    assert not list(pristine_run.glob("trials/*.part"))
+
+
+def test_refined_and_compressed_models_are_measured_on_their_files(pristine_run: Path) -> None:
+    models = open_ledger(pristine_run).models()
+    assert {m.stage for m in models} == {"refined", "compressed"}
+    by_name = {m.name: m for m in models}
+    for model in models:
+        assert model.metrics["size_bytes"] == (model.folder / "model.onnx").stat().st_size
+        assert {"test_accuracy", "latency_ms", "accuracy"} <= set(model.metrics)
+        if model.parent is not None:
+            assert model.parent in by_name
+            parent = by_name[model.parent].metrics["size_bytes"]
+            assert model.metrics["bytes_ratio"] == pytest.approx(model.metrics["size_bytes"] / parent)
+            assert model.metrics["time_ratio"] > 0
+            if not model.passes[1:]:
+                assert model.metrics["pass_time_ratio"] == model.metrics["time_ratio"]
+    refined = next(m for m in models if m.stage == "refined")
+    assert refined.metrics["seeds"] == [0, 1]
+    pruned = [m for m in models if m.passes == ("prune50",)]
+    assert pruned
+    assert all(m.metrics["params"] < by_name[str(m.parent)].metrics["params"] for m in pruned)
+    int8 = [m for m in models if m.passes == ("int8",)]
+    assert all(m.metrics["agreement"] > 0.8 for m in int8)
+
+
+def test_refining_again_does_nothing(finished_run: Path) -> None:
+    before = {f: f.stat().st_mtime_ns for f in finished_run.glob("models/*/weights.safetensors")}
+    refine(finished_run, seeds=2, epochs=8, members=2)
+    assert {f: f.stat().st_mtime_ns for f in finished_run.glob("models/*/weights.safetensors")} == before
+
+
+def test_compressing_again_does_nothing_but_remove_what_a_killed_worker_left(finished_run: Path) -> None:
+    left = finished_run / "models" / "0-refined-int8.part"
+    shutil.copytree(next(finished_run.glob("models/*-int8")), left)
+    before = {f: f.stat().st_mtime_ns for f in finished_run.glob("models/*/weights.safetensors")}
+    told: list[Model | Refusal] = []
+    compress(finished_run, on_model=told.append)
+    after = {f: f.stat().st_mtime_ns for f in finished_run.glob("models/*/weights.safetensors")}
+    assert after == {file: time for file, time in before.items() if file.parent != left}
+    assert all(isinstance(made, Refusal) for made in told)
+
+
+def test_every_failure_is_recorded_with_its_reason(tmp_path: Path, table: Path) -> None:
+    space = tmp_path / "tricky.py"
+    space.write_text(TRICKY)
+    ledger = search(space, tmp_path / "run", data=table, label="kind", trials=5, sampler="random",
+                    training=Training(epochs=2), workers=2)  # fmt: skip
+    trials = {str(t.decisions["encoders.table.arguments.does"]): t for t in ledger.trials() if t.state in COUNTED}
+    assert {n: t.state for n, t in trials.items()} == {
+        "well": "complete",
+        "bad shape": "failed",
+        "nan": "failed",
+        "kill": "failed",
+        "no export": "failed",
+    }
+    assert "expected 1 or 2 or 3 axes" in trials["bad shape"].reason
+    assert "loss became nan in epoch 0, step 0" in trials["nan"].reason
+    assert "worker died twice" in trials["kill"].reason
+    assert "cannot be written" in trials["no export"].reason
+    assert not list(ledger.folder.glob("trials/*.part"))
+    assert trials["nan"].metrics["params"] > 0
+    error = (ledger.trial_folder(trials["bad shape"].number) / "error.txt").read_text()
+    assert error.startswith("Traceback")
+    assert "expected 1 or 2 or 3 axes" in error
+
+
+def test_a_search_of_which_every_trial_fails_says_why_most_did(tmp_path: Path, table: Path) -> None:
+    space = tmp_path / "tricky.py"
+    space.write_text(TRICKY.replace('"well", "bad shape", "nan", "kill", "no export"', '"nan", "no export"'))
+    with pytest.raises(RunError, match=r"all 2 trials failed, 1 of them so: .*\n.*trials/<number>/error.txt"):
+        search(space, tmp_path / "run", data=table, label="kind", trials=2, sampler="grid", training=Training(epochs=1))
+    assert [t.state for t in open_ledger(tmp_path / "run").trials()] == ["failed"] * 2
+
+
+def test_a_full_disk_stops_the_search_and_loses_nothing(small_disk: Path, table: Path, space_file: Path) -> None:
+    run = small_disk / "run"
+    with pytest.raises(RunError, match="no space left on the disk; everything told so far is kept"):
+        search(space_file, run, data=table, label="kind", trials=36, training=Training(epochs=1))
+    told = {t.number: t for t in open_ledger(run).trials() if t.state in COUNTED}
+    assert told
+    subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
+    ledger = search(space_file, run, trials=len(told) + 2)
+    assert len(counted(run)) == len(told) + 2
+    again = {t.number: t for t in ledger.trials()}
+    assert all(again[n] == t for n, t in told.items())
+
+
+def test_optuna_sampler_and_exhausted_space(tmp_path: Path, table: Path) -> None:
+    space = tmp_path / "small.py"
+    space.write_text(
+        "from nas import Space, choose\nfrom nas.blocks import Dense, Network\n"
+        "space = Space(Network({'table': Dense(width=choose(4, 8), depth=choose(1, 2))}))\n"
+    )
+    run = tmp_path / "run"
+    with pytest.raises(SamplerError, match="4 of 10 trials are done, and the space is exhausted: all of its 4"):
+        search(space, run, data=table, label="kind", trials=10, sampler="tpe", training=Training(epochs=1))
+    assert len(set(counted(run))) == 4
+
+
+def test_a_limit_that_nothing_meets_says_how_many_were_refused(tmp_path: Path, table: Path, space_file: Path) -> None:
+    told = r"limits params<=10: refused all 3 architectures; the nearest is trial \d, which breaks params<=10 \(\d+\)"
+    with pytest.raises(ObjectiveError, match=told):
+        search(space_file, tmp_path / "run", data=table, label="kind", trials=3, limits=["params<=10"])
+    states = [t.state for t in open_ledger(tmp_path / "run").trials()]
+    assert states.count("infeasible") == 3
+    assert all("train_s" not in t.metrics for t in open_ledger(tmp_path / "run").trials())
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"task": "digits", "data": None, "label": None}, "was begun with task table.csv:kind, not digits"),
+        ({"objectives": ["accuracy"]}, "was begun with objectives accuracy, latency_ms, size_bytes, not accuracy"),
+        ({"limits": ["params<=9"]}, "was begun with limits none, not params<=9"),
+        ({"seed": 3}, "was begun with seed 0, not 3"),
+        ({"sampler": "random"}, "was begun with sampler surrogate, not random"),
+        ({"target": "phone"}, "unknown target 'phone'; known: local"),
+        ({"sampler": "nsga22"}, "unknown sampler 'nsga22'.*Did you mean 'nsga2'"),
+        ({"objectives": ["acuracy"]}, "unknown objective 'acuracy'.*Did you mean 'accuracy'"),
+        ({"limits": ["latency_ms=2"]}, "limit 'latency_ms=2': expected METRIC<=NUMBER"),
+    ],
+)
+def test_a_run_is_not_opened_under_other_terms(
+    finished_run: Path, table: Path, space_file: Path, changed: dict[str, object], message: str
+) -> None:
+    asked: dict[str, object] = {"data": table, "label": "kind", **changed}
+    with pytest.raises(NasError, match=message):
+        search(space_file, finished_run, trials=6, **asked)  # pyright: ignore
+
+
+def test_another_target_is_refused(finished_run: Path, table: Path, space_file: Path) -> None:
+    record = json.loads((finished_run / "run.json").read_text())
+    (finished_run / "run.json").write_text(json.dumps({**record, "target": "phone"}))
+    with pytest.raises(RunError, match="was begun with target phone, not local"):
+        search(space_file, finished_run, data=table, label="kind", target="local", trials=6)
+
+
+def test_another_space_or_other_data_are_refused(
+    finished_run: Path, table: Path, space_file: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.py"
+    other.write_text(
+        "from nas import Space, choose\nfrom nas.blocks import Dense, Network\n"
+        "space = Space(Network({'table': Dense(width=choose(4, 8))}))\n"
+    )
+    with pytest.raises(RunError, match="was begun with another space; since then:") as refused:
+        search(other, finished_run, data=table, label="kind", trials=6)
+    lines = refused.value.message.splitlines()[1:]
+    assert "  encoders.table.width: 16, 32, 64 -> 4, 8" in lines
+    (finished_run / "space.py").unlink()
+    with pytest.raises(RunError, match=r"since then:\n  fingerprint: \w{16} -> \w{16}"):
+        search(other, finished_run, data=table, label="kind", trials=6)
+    (finished_run / "space.py").write_text(space_file.read_text())
+    changed = tmp_path / "changed.csv"
+    changed.write_text("".join(table.read_text().splitlines(keepends=True)[:-20]))
+    with pytest.raises(RunError, match="the data of task .* differ from those that the run was begun with"):
+        refine(finished_run, data=changed)
+    with pytest.raises(TaskError, match="there is no such table"):
+        refine(finished_run, data=tmp_path / "gone.csv")
+
+
+def test_the_users_own_study_takes_a_sampler(space_file: Path) -> None:
+    import nas
+
+    space = nas.load_space(space_file)
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=nas.sampler("nsga2", space, seed=0))
+    for _ in range(25):
+        trial = study.ask()
+        width = space.decode(space.ask(trial)).encoders["table"].width
+        study.tell(trial, [width, width**2])
+    assert len({space.architecture(t.params) for t in study.trials}) == 25
