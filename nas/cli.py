@@ -60,7 +60,7 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Trainings at a time.",
 Address = Annotated[str | None, typer.Option(help="Address of a running Ray cluster.")]
 
 
-def _alone(context: typer.WorkerContext, as_json: bool) -> bool:
+def _alone(context: typer.Context, as_json: bool) -> bool:
     """Keep standard output for JSON lines while the command runs."""
     if as_json:
         context.with_resource(_out.only_lines())

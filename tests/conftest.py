@@ -36,10 +36,10 @@ if STATE not in os.environ:  # all processes learn one device, and not the user'
     os.environ[STATE] = reference.name
 torch.set_num_threads(1)  # networks are small, and several processes share the cores
 
-RAY = {"test_bundle.py", "test_cheap.py", "test_cli.py", "test_pipeline.py", "test_proof.py", "test_report.py"}
+RAY = {"test_bundle.py", "test_static_metrics.py", "test_cli.py", "test_pipeline.py", "test_proof.py", "test_report.py"}
 """Files of which tests need Ray: one process takes them all."""
 
-WHOLE = {"test_avdigits.py", "test_devices.py", "test_digits.py", "test_processes.py"}
+WHOLE = {"test_avdigits.py", "test_targets.py", "test_digits.py", "test_processes.py"}
 """Files whose tests share what is dear to make, start Ray, or measure latency: one process takes such a file."""
 
 

@@ -1,4 +1,4 @@
-"""The command in a process of its own, and what a run's ledger says was proposed."""
+"""The command in a process of its own, what a run's ledger says was proposed, and the terms of a run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nas.pipeline.loop import COUNTED
 from nas.runs.ledger import open_ledger
+from nas.runs.record import RunRecord
 from nas.space.source import space_from_source
 from nas.space.space import Architecture
 
@@ -23,6 +24,28 @@ space = Space(
 )
 """
 """Dense networks on a table."""
+
+RECORD = RunRecord(
+    name="run",
+    command="nas search",
+    space_file="s.py",
+    space_fingerprint="f",
+    task="t",
+    data="",
+    label="",
+    task_fingerprint="g",
+    objectives=("accuracy", "latency_ms"),
+    limits=("params<=9",),
+    target="local",
+    sampler="random",
+    seed=0,
+    training={"epochs": 2},
+    storage="journal",
+    versions={"python": "3"},
+    revision="r",
+    created="now",
+)
+"""Terms of a run that nobody searched."""
 
 
 def nas(*arguments: object) -> subprocess.CompletedProcess[str]:

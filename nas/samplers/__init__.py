@@ -37,7 +37,7 @@ __all__ = [
     "StaticMetrics",
     "sampler",
     "unseen",
-    "uses_cheap",
+    "uses_static_metrics",
 ]
 
 SAMPLERS: Mapping[str, type[Sampler]] = {

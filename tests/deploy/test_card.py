@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_ledger import RECORD
+from example_runs import RECORD
 
 from nas.deploy.card import LISTED, number, text, write_card
 from nas.deploy.proof import Proof

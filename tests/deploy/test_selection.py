@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_ledger import RECORD
+from example_runs import RECORD
 
 from nas.deploy.selection import choose_model
 from nas.errors import ObjectiveError, RunError

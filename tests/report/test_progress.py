@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_ledger import RECORD
+from example_runs import RECORD
 
 from nas.report.progress import SearchProgress, latency_text, pace, what_passes_brought
 from nas.runs.ledger import Trial, create_ledger

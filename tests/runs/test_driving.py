@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_ledger import RECORD
+from example_runs import RECORD
 
 from nas.errors import RunError
 from nas.runs.driving import GONE_S, driving

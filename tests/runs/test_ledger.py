@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from example_runs import RECORD
 
 from nas.errors import RunError
 from nas.objectives.objective import Limit, Objective
@@ -22,27 +23,6 @@ from nas.runs.record import RunRecord, read_record
 
 NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 """The hash of an empty file."""
-
-RECORD = RunRecord(
-    name="run",
-    command="nas search",
-    space_file="s.py",
-    space_fingerprint="f",
-    task="t",
-    data="",
-    label="",
-    task_fingerprint="g",
-    objectives=("accuracy", "latency_ms"),
-    limits=("params<=9",),
-    target="local",
-    sampler="random",
-    seed=0,
-    training={"epochs": 2},
-    storage="journal",
-    versions={"python": "3"},
-    revision="r",
-    created="now",
-)
 
 
 @pytest.fixture
