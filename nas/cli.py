@@ -291,7 +291,7 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print all probabilities as JSON lines.")] = False,
 ) -> None:
     """Run a bundle."""
-    from nas.runtime.predict import main as run_predict
+    from nas.runtime import main as run_predict
 
     raise typer.Exit(
         run_predict([*inputs, "--bundle", str(bundle), "--top", str(top), *(["--json"] if as_json else [])])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import subprocess
 import sys
 import wave
@@ -16,7 +15,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from nas.runtime import predict as predictor
+from nas.deploy.predictor import copy_predictor
 from nas.tasks.builtin.digits import audio_preprocessing
 
 STEPS = dict(audio_preprocessing())
@@ -55,7 +54,7 @@ def sums(shapes: dict[str, tuple[int, ...]]) -> onnx.ModelProto:
 
 def make_bundle(folder: Path, **modalities: dict[str, Any]) -> Path:
     folder.mkdir()
-    shutil.copy(predictor.__file__, folder / "predict.py")
+    copy_predictor(folder)
     return describe(folder, sums({name: tuple(m["shape"]) for name, m in modalities.items()}), modalities)
 
 

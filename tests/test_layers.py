@@ -27,9 +27,11 @@ def imports(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = path.relative_to(NAS.parent).parts[: -node.level] if node.level else ()
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            found.add(module)
+            found.update(f"{module}.{alias.name}" for alias in node.names)
     return found
 
 
@@ -54,6 +56,8 @@ def test_imports_run_downwards(path: Path) -> None:
 
 def test_what_ships_needs_numpy_and_onnxruntime_alone() -> None:
     allowed = {*sys.stdlib_module_names, "nas", "numpy", "onnxruntime", "pyarrow"}  # pyarrow: for Parquet tables
-    for path in (NAS / "runtime").glob("*.py"):
+    assert not [each for each in (NAS / "runtime").iterdir() if each.is_dir() and each.name != "__pycache__"]
+    for path in [*(NAS / "runtime").glob("*.py"), NAS / "deploy" / "predict.py"]:
         assert {name.split(".")[0] for name in imports(path)} <= allowed
         assert all(name.startswith("nas.runtime") for name in imports(path) if name.split(".")[0] == "nas")
+        assert "from nas" not in path.read_text(), "it has another name in a bundle"

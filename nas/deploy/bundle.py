@@ -14,6 +14,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from nas.deploy.card import write_card
+from nas.deploy.predictor import PACKAGE, copy_predictor
 from nas.deploy.preparation import sample_file, time_preparation
 from nas.deploy.proof import Proof, prove, twin_of
 from nas.deploy.selection import choose_model
@@ -23,14 +24,13 @@ from nas.pipeline.run import WorkerContext, open_run
 from nas.pipeline.settle import settle_unless_busy
 from nas.runs.files import file_hash, replace_folder, write_json
 from nas.runs.models import Model
-from nas.runtime import predict
-from nas.runtime.predict import PredictError
+from nas.runtime import PredictError
 from nas.tasks.data.table import MODALITY, prove_preparation
 from nas.terminal import finite
 
 ELSEWHERE = "Name a new folder with --to."
 
-FILES = ("model.onnx", "predict.py", "bundle.json", "README.md")
+FILES = ("model.onnx", "predict.py", PACKAGE, "bundle.json", "README.md")
 """What a bundle is made of."""
 
 
@@ -70,7 +70,7 @@ def export(
         chosen = choose_model(ledger, model, trial, limits)
         proof = prove(context, ledger, chosen)
         shutil.copyfile(chosen.folder / "model.onnx", draft / "model.onnx")
-        shutil.copyfile(Path(predict.__file__), draft / "predict.py")
+        copy_predictor(draft)
         bundle = _description(context, chosen, proof)
         write_json(draft / "bundle.json", finite(bundle))
         _prove_preparation(context, draft / "bundle.json")
@@ -108,7 +108,7 @@ def _drafted(to: Path) -> Generator[Path]:
 
 def _check_draft(draft: Path) -> None:
     """Refuse to write over what no export left."""
-    if draft.exists() and (not draft.is_dir() or {each.name for each in draft.iterdir()} - {*FILES}):
+    if draft.exists() and (not draft.is_dir() or _foreign(draft, FILES)):
         raise BundleError(f"{draft}: is in the way, and not left by an export.", ELSEWHERE)
 
 
@@ -126,11 +126,18 @@ def _check_destination(to: Path, folder: Path) -> None:
         raise BundleError(f"{to}: is the folder that you are in; expected one that may be replaced.", ELSEWHERE)
     if folder.exists() and not folder.is_dir():
         raise BundleError(f"{to}: is a file; expected a folder.", ELSEWHERE)
-    found = {each.name for each in folder.iterdir()} if folder.exists() else set[str]()
-    foreign = sorted(found - {*FILES, "__pycache__"})
-    if found and (foreign or "bundle.json" not in found):
+    foreign = _foreign(folder, (*FILES, "__pycache__")) if folder.exists() else []
+    is_bundle = not folder.exists() or not any(folder.iterdir()) or (folder / "bundle.json").exists()
+    if foreign or not is_bundle:
         named = f": {', '.join(foreign[:5])}{', …' if foreign[5:] else ''}" if foreign else ""
         raise BundleError(f"{to}: holds something else than a bundle{named}.", ELSEWHERE)
+
+
+def _foreign(folder: Path, own: Sequence[str]) -> list[str]:
+    """What lies in a folder and is no part of a bundle; a bundle of another version has other code."""
+    names = {each.name for each in folder.iterdir()} - {*own}
+    code = (each for each in (folder / PACKAGE).glob("*") if each.suffix != ".py" and each.name != "__pycache__")
+    return sorted(names | {f"{PACKAGE}/{each.name}" for each in code})
 
 
 def _description(context: WorkerContext, model: Model, proof: Proof) -> dict[str, Any]:

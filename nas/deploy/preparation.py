@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.runtime.predict import prepare
+from nas.runtime import prepare
 
 REPEATS = 30
 """Times that the preparation of one sample is timed, after once that is not."""

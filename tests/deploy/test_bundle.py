@@ -15,11 +15,16 @@ import pytest
 
 from nas.deploy import bundle
 from nas.deploy.bundle import FILES, export
+from nas.deploy.predictor import PACKAGE
 from nas.errors import BundleError, ExportError, RunError, TaskError
 from nas.formats.onnx_file import oldest_runtime
 from nas.runs.files import file_hash
 from nas.runs.front import front_of
 from nas.runs.ledger import open_ledger
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 def test_the_knee_is_exported_with_proof_and_card(finished_run: Path, tmp_path: Path) -> None:
@@ -73,6 +78,24 @@ def test_export_replaces_a_bundle_and_nothing_else(finished_run: Path, tmp_path:
     with pytest.raises(BundleError, match="holds something else than a bundle: thesis.txt.\nName a new folder"):
         export(finished_run, tmp_path / "bundle")
     assert (tmp_path / "bundle" / "thesis.txt").read_text() == "years"
+    (tmp_path / "bundle" / "thesis.txt").rename(tmp_path / "bundle" / PACKAGE / "thesis.txt")
+    with pytest.raises(BundleError, match=f"holds something else than a bundle: {PACKAGE}/thesis.txt.\\nName a new"):
+        export(finished_run, tmp_path / "bundle")
+    assert (tmp_path / "bundle" / PACKAGE / "thesis.txt").read_text() == "years"
+
+
+def test_export_replaces_bundles_of_other_versions(finished_run: Path, tmp_path: Path) -> None:
+    for name, code in (("one-file", ""), ("other-code", "sound.py")):
+        bundle = tmp_path / name
+        bundle.mkdir()
+        for file in ("model.onnx", "predict.py", "bundle.json", "README.md"):
+            (bundle / file).touch()
+        if code:
+            (bundle / PACKAGE / "__pycache__").mkdir(parents=True)
+            (bundle / PACKAGE / code).touch()
+        export(finished_run, bundle)
+        assert {each.name for each in bundle.iterdir()} == set(FILES)
+        assert not (bundle / PACKAGE / "sound.py").exists()
 
 
 @pytest.mark.parametrize(
@@ -110,15 +133,15 @@ def test_nothing_is_left_of_an_export_that_is_refused(finished_run: Path, tmp_pa
         export(finished_run, tmp_path / "new" / "er" / "bundle", model="x")
     assert not (tmp_path / "new").exists()
     export(finished_run, tmp_path / "bundle")
-    before = {file: file.read_bytes() for file in (tmp_path / "bundle").iterdir()}
+    before = contents(tmp_path / "bundle")
     with pytest.raises(RunError, match="loosen the limit"):
         export(finished_run, tmp_path / "bundle", limits=["latency_ms<=0"])
-    assert {file: file.read_bytes() for file in (tmp_path / "bundle").iterdir()} == before
+    assert contents(tmp_path / "bundle") == before
     model = open_ledger(finished_run).models()[0]
     (model.folder / "model.onnx").write_bytes(b"cut")
     with pytest.raises(ExportError, match="model.onnx: is not the file that was made: .* Nothing was exported"):
         export(finished_run, tmp_path / "bundle", model=model.name)
-    assert {file: file.read_bytes() for file in (tmp_path / "bundle").iterdir()} == before
+    assert contents(tmp_path / "bundle") == before
     assert not (tmp_path / "bundle.part").exists()
 
 

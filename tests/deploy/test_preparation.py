@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nas.deploy.preparation import sample_file, time_preparation
-from nas.runtime.predict import prepare
+from nas.runtime import prepare
 from nas.tasks.builtin.digits import audio_preprocessing, image_preprocessing
 
 COLUMNS = [{"name": "a, b", "fill": 0.25}, {"name": "c", "levels": ["x", "y\n"]}]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from nas.blocks import Gated, Input, Network, Series, Text
 from nas.evaluation.evaluator import input_shapes
 from nas.formats.onnx_export import export_onnx
-from nas.runtime.predict import PredictError, PredictWarning, load_bundle, log_mel, predict, prepare, read_wav, softmax
+from nas.runtime import PredictError, PredictWarning, load_bundle, log_mel, predict, prepare, read_wav, softmax
 
 
 @pytest.fixture
@@ -392,7 +392,7 @@ def test_an_interrupted_script_ends_with_130(folder: Path) -> None:
     code = """
 import os, predict, signal, sys, threading, time
 threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
-predict.load_bundle = lambda folder: time.sleep(9)
+sys.modules[predict.limits.__package__ + ".command"].load_bundle = lambda folder: time.sleep(9)
 sys.exit(predict.main(["a.npz"]))
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)

@@ -26,7 +26,8 @@ import pytest
 from bundles import AUDIO, IMAGE, LABELS, TABLE, describe, make_bundle, sums
 from onnx import TensorProto, helper, numpy_helper
 
-from nas.runtime.predict import PredictError, _named, load_bundle, main, predict
+from nas.runtime import PredictError, load_bundle, main, predict
+from nas.runtime.command import _named
 
 DIGEST = "0" * 64
 
@@ -289,7 +290,7 @@ def test_models_that_never_end(
     folder = make_bundle(tmp_path / "bundle", image=IMAGE)
     describe(folder, hostile(), {"image": IMAGE})
     np.save(folder / "a.npy", np.ones((2, 3)))
-    code = f"import sys, predict; predict.{limit} = 0.5; sys.exit(predict.main(['a.npy']))"
+    code = f"import sys, predict; predict.limits.{limit} = 0.5; sys.exit(predict.main(['a.npy']))"
     begun = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
     assert time.monotonic() - begun < 10
@@ -306,7 +307,7 @@ def test_many_samples_have_time_each(tmp_path: Path, monkeypatch: pytest.MonkeyP
             time.sleep(0.05)
             return [np.zeros((1, 2), np.float32)]
 
-    monkeypatch.setattr("nas.runtime.predict.RUN_S", 0.2)
+    monkeypatch.setattr("nas.runtime.limits.RUN_S", 0.2)
     assert len(predict(replace(bundle, session=Slow()), {"image": np.ones((10, 2, 3))})) == 10
 
 
@@ -477,7 +478,7 @@ def mutated(content: bytes, rng: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.pgm", "a.wav", "a.csv", "a.json", "a.parquet"])
-@pytest.mark.filterwarnings("ignore::nas.runtime.predict.PredictWarning")
+@pytest.mark.filterwarnings("ignore::nas.runtime.PredictWarning")
 def test_random_damage(tmp_path: Path, name: str) -> None:
     file, rng = tmp_path / name, random.Random(name)
     modality = {"a.wav": AUDIO, "a.csv": TABLE, "a.json": TABLE, "a.parquet": TABLE}.get(name, IMAGE)

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from bundles import TABLE
 
-from nas.runtime.predict import (
+from nas.runtime import (
     PredictError,
     PredictWarning,
     Table,
@@ -230,7 +230,7 @@ def test_parquet_cells_that_are_no_single_value(tmp_path: Path, kind: pa.DataTyp
 def test_parquet_that_claims_too_much_or_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pq.write_table(pa.table({"a": pa.array(np.zeros(1_000_000))}), tmp_path / "a.parquet")
     with monkeypatch.context() as patch:
-        patch.setattr("nas.runtime.predict.MAX_CELLS", 999_999)
+        patch.setattr("nas.runtime.limits.MAX_CELLS", 999_999)
         with pytest.raises(PredictError, match="says that it has 1000000 rows, .* Give it in parts"):
             read_table(tmp_path / "a.parquet")
     content = (tmp_path / "a.parquet").read_bytes()
@@ -257,11 +257,11 @@ def test_parquet_without_pyarrow_names_it(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(("name", "content"), [("a.csv", "a,b\n1,2\n3,4\n"), ("a.json", '[{"a": 1, "b": 2}]')])
 def test_tables_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: str) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("nas.runtime.predict.MAX_TABLE_BYTES", len(content) - 1)
-        patch.setattr("nas.runtime.predict.MAX_JSON_BYTES", len(content) - 1)
+        patch.setattr("nas.runtime.limits.MAX_TABLE_BYTES", len(content) - 1)
+        patch.setattr("nas.runtime.limits.MAX_JSON_BYTES", len(content) - 1)
         with pytest.raises(PredictError, match=f"has {len(content)} bytes; expected at most"):
             read(tmp_path, content, name)
-    monkeypatch.setattr("nas.runtime.predict.MAX_CELLS", 1)
+    monkeypatch.setattr("nas.runtime.limits.MAX_CELLS", 1)
     with pytest.raises(PredictError, match="has more than 1 cells"):
         read(tmp_path, content, name)
 

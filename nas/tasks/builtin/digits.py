@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import TaskError
-from nas.runtime.predict import log_mel, resample
+from nas.runtime import log_mel, resample
 from nas.tasks.builtin.speech import Utterance, speak
 from nas.tasks.task import Modality, Split, Task, statistics
 

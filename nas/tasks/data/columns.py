@@ -1,6 +1,6 @@
 """What a table's columns are, learnt from its training rows: numbers, levels, or nothing that can be used.
 
-Every cell is a text (`nas.runtime.predict.read_table`), so that what a column is depends on its texts alone, and
+Every cell is a text (`nas.runtime.read_table`), so that what a column is depends on its texts alone, and
 neither on the kind of file nor on what a reader guesses. What is learnt is what the bundle says of the column.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import TaskError
-from nas.runtime.predict import Table, canonical, is_missing, parse_number
+from nas.runtime import Table, canonical, is_missing, parse_number
 
 MARKS = ((".", ""), (".", ","), (",", ""), (",", "."), (".", " "), (",", " "), (".", "'"))
 """Marks of decimals and of thousands that are tried, the first that fit most texts taken."""
@@ -39,7 +39,7 @@ def learn_column(table: Table, name: str, train: NDArray[np.int64]) -> tuple[Map
         train: Rows to learn from.
 
     Returns:
-        Its description for `nas.runtime.predict.encode_table`, or None where it says nothing (a constant, a name on
+        Its description for `nas.runtime.encode_table`, or None where it says nothing (a constant, a name on
         each row); and what is to be told of it, a sentence each.
 
     Raises:

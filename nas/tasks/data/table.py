@@ -1,6 +1,6 @@
 """The user's own table as a classification task: numbers as they are, categories one-hot.
 
-A table is read and encoded by `nas.runtime.predict`, which every bundle contains, and by nothing else.
+A table is read and encoded by `nas.runtime`, which every bundle contains, and by nothing else.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import TaskError, unknown
-from nas.runtime.predict import (
+from nas.runtime import (
     SEPARATORS,
     TABLES,
     PredictError,
@@ -49,7 +49,7 @@ def load_table(path: Path, label: str, seed: int = 0) -> Task:
     class alike. The task's notes say what was left out, converted, or found to be in two splits.
 
     Args:
-        path: A delimited file, JSON or Parquet; see `nas.runtime.predict.read_table`.
+        path: A delimited file, JSON or Parquet; see `nas.runtime.read_table`.
         label: The column to predict; rows without it are left out.
         seed: Of the split.
 

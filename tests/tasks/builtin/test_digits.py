@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nas.errors import TaskError
-from nas.runtime.predict import PredictError, prepare
+from nas.runtime import PredictError, prepare
 from nas.tasks import Task
 from nas.tasks.builtin.digits import VARIANTS, Difficulty, load_digits, make_digits
 

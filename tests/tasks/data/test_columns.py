@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nas.errors import TaskError
-from nas.runtime.predict import Table, encode_table
+from nas.runtime import Table, encode_table
 from nas.tasks.data.columns import learn_column, missing_note, spelled_alike
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from nas.errors import TaskError
-from nas.runtime.predict import prepare
+from nas.runtime import prepare
 from nas.tasks import Task, load_table, prove_preparation
 
 N = 200
