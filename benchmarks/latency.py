@@ -26,7 +26,7 @@ import pandas as pd
 import torch
 
 from nas.blocks import GRU, MLP, Concat, ConvNet, Gated, Input, MBConv, Network, Plain, Separable, Stage, count_params
-from nas.evaluation.evaluator import input_shapes
+from nas.evaluation.build import input_shapes
 from nas.formats.onnx_export import export_onnx
 from nas.targets import measure
 

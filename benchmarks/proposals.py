@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from nas import Space, load_space, sampler
-from nas.evaluation.evaluator import Outcome
+from nas.evaluation.outcome import Outcome
 from nas.evaluation.static_metrics import CANDIDATES, counted
 from nas.objectives.objective import parse_limit
 from nas.pipeline.executors.simulated import memory_ledger

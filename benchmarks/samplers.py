@@ -35,7 +35,7 @@ from sampler_report import LATENCY
 
 from nas import sampler
 from nas.errors import SamplerError
-from nas.evaluation.evaluator import Outcome
+from nas.evaluation.outcome import Outcome
 from nas.evaluation.static_metrics import CANDIDATES
 from nas.objectives.objective import excess, parse_limit
 from nas.pipeline.executors.simulated import memory_ledger, simulate

@@ -23,7 +23,7 @@ import torch
 
 from nas import Architecture, Space, load_space
 from nas.errors import NasError
-from nas.evaluation.evaluator import input_shapes
+from nas.evaluation.build import input_shapes
 from nas.formats.onnx_export import export_onnx
 from nas.formats.onnx_file import run_onnx
 from nas.targets import load_target, measure_local

@@ -26,7 +26,7 @@ import pandas as pd
 import trained
 
 from nas import Architecture, Space, choose, pareto
-from nas.evaluation.evaluator import Outcome
+from nas.evaluation.outcome import Outcome
 from nas.objectives.objective import minimised, parse_limit, parse_objective
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -30,7 +30,8 @@ import torch
 from nas import Architecture, Space, choose, integer, maybe, repeat
 from nas.blocks import GRU, MLP, Concat, ConvNet, Dense, Gated, Network, Plain, Separable, Stage, Sum
 from nas.blocks.cost import count_macs, count_params
-from nas.evaluation.evaluator import build, input_shapes, train_and_score
+from nas.evaluation.build import build, input_shapes
+from nas.evaluation.evaluator import train_and_score
 from nas.targets.measure import open_session
 from nas.tasks import Task, load_task
 from nas.tasks.task import Modality, Split

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from nas.blocks import Network
-from nas.evaluation.evaluator import build
+from nas.evaluation.build import build
 from nas.pipeline.run import WorkerContext
 from nas.runs.models import Model
 from nas.training import Training, accuracy, train

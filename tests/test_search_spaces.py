@@ -11,7 +11,7 @@ import torch
 
 from nas import Space, load_space
 from nas.blocks.network import Network
-from nas.evaluation.evaluator import input_shapes
+from nas.evaluation.build import input_shapes
 from nas.formats.onnx_export import export_onnx
 from nas.formats.onnx_file import run_onnx
 from nas.tasks import load_table

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nas.errors import ExportError, RunError
+from nas.evaluation.assess import assess
 from nas.formats.onnx_export import compare
-from nas.formats.onnx_file import run_onnx, score_onnx
+from nas.formats.onnx_file import run_onnx
 from nas.pipeline.compress import load_module
 from nas.pipeline.run import WorkerContext
 from nas.runs.files import file_hash
@@ -89,9 +90,9 @@ def prove(context: WorkerContext, ledger: Ledger, model: Model) -> Proof:
         )
     with _running(file):
         agreement = float((run_onnx(file, valid.inputs).argmax(1) == labels).mean())
-        scores = [score_onnx(file, split.inputs, split.targets) for split in (valid, test)]
-    _hold(model, "accuracy", scores[0], len(valid), "validation accuracy")
-    _hold(model, "test_accuracy", scores[1], len(test), "test accuracy")
+        scores = assess(file, {"": valid, "test_": test})
+    _hold(model, "accuracy", scores["accuracy"], len(valid), "validation accuracy")
+    _hold(model, "test_accuracy", scores["test_accuracy"], len(test), "test accuracy")
     if quantized:
         _hold(model, "agreement", agreement, len(valid), "agreement with its twin in 32 bits")
     if agreement < MIN_AGREEMENT:
@@ -100,7 +101,9 @@ def prove(context: WorkerContext, ledger: Ledger, model: Model) -> Proof:
             f"bits; expected at least {MIN_AGREEMENT:.0%}. Nothing was exported.",
             "Export the twin, or compress with other passes.",
         )
-    return Proof(parity.max_rel, parity.samples, parity.tolerance, agreement, scores[0], scores[1])
+    return Proof(
+        parity.max_rel, parity.samples, parity.tolerance, agreement, scores["accuracy"], scores["test_accuracy"]
+    )
 
 
 def twin_of(ledger: Ledger, model: Model) -> Model:

@@ -8,75 +8,40 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import torch
-
-from nas.blocks import Network, count_macs, count_params
 from nas.blocks.network import MultimodalNet
-from nas.errors import BUILD_ERRORS, TrainingError
+from nas.evaluation.assess import assess, latency_metrics, timed
 from nas.evaluation.border import within_border
+from nas.evaluation.build import build, counts, input_shapes
+from nas.evaluation.context import EvaluationContext, EvaluationJob, Report, go_on
+from nas.evaluation.outcome import Outcome, refused
 from nas.formats.onnx_export import export_onnx
-from nas.formats.onnx_file import score_onnx
-from nas.formats.weights import WEIGHTS_FILE, save_weights
+from nas.formats.weights import WEIGHTS_FILE, load_fitting_weights, save_weights
 from nas.objectives.objective import MEASURED, Limit
 from nas.runs.files import replace_folder, write_json
 from nas.space.choices import Label
 from nas.space.space import Space
-from nas.targets import Latency
 from nas.tasks import Task
 from nas.training import Epoch, Training, train
 
 ERROR_FILE = "error.txt"
 """In a trial's folder: the traceback of what it failed of, and what it printed."""
 
-Measure = Callable[[Sequence[Path]], Sequence[Latency]]
-"""Measures the latencies of ONNX files on the run's target, alone on it; several in turns in the same quiet moments."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a candidate.
-
-    Attributes:
-        state: `complete`, refused by a limit, or failed.
-        metrics: All that was measured before it ended.
-        reason: Why it was refused or failed.
-        violations: Limit → how far beyond it as a share of its bound, for refused ones.
-    """
-
-    state: Literal["complete", "infeasible", "failed"]
-    metrics: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    reason: str = ""
-    violations: Mapping[str, float] = field(default_factory=dict[str, float])
-
-
-WORKER_DIED = Outcome("failed", reason="its worker died twice while it ran (killed, or out of memory)")
-"""What became of a candidate that took its process with it."""
-
 
 def attempt(
-    space: Space,
-    decisions: Mapping[str, Label],
-    task: Task,
-    training: Training,
-    limits: tuple[Limit, ...],
-    measure: Measure,
-    folder: Path,
+    space: Space, decisions: Mapping[str, Label], folder: Path, context: EvaluationContext, report: Report = go_on
 ) -> Outcome:
     """Evaluate an architecture and turn whatever goes wrong with it into its outcome: the border of a trial.
 
     Args:
         space: The space that the decisions belong to.
         decisions: The architecture, path → label.
-        task: What is learnt.
-        training: How long and how.
-        limits: Bounds; those that can be known without training are checked before it.
-        measure: Measures latency.
         folder: Where the trial's files go; they appear whole or not at all, `error.txt` where it failed.
+        context: What it is evaluated under.
+        report: Told of each epoch; says whether to go on.
 
     Raises:
         RunError: If the disk is full.
@@ -84,8 +49,8 @@ def attempt(
     metrics: dict[str, Any] = {}
 
     def work() -> Outcome:
-        network = space.architecture(decisions).network
-        return evaluate(network, decisions, task, training, limits, measure, folder, metrics)
+        job = EvaluationJob(space.architecture(decisions).network, decisions, folder)
+        return evaluate(job, context, report, metrics)
 
     result = within_border(work, folder, is_worker=True)
     if isinstance(result, Outcome):
@@ -96,100 +61,72 @@ def attempt(
 
 
 def evaluate(
-    network: Any,
-    decisions: Mapping[str, Label],
-    task: Task,
-    training: Training,
-    limits: tuple[Limit, ...],
-    measure: Measure,
-    folder: Path,
-    metrics: dict[str, Any],
+    job: EvaluationJob, context: EvaluationContext, report: Report = go_on, metrics: dict[str, Any] | None = None
 ) -> Outcome:
     """Evaluate a closed network description.
 
     Args:
-        network: A `nas.blocks.Network` without open choices.
-        decisions: Where it came from; kept beside its files.
-        task: What is learnt.
-        training: How long and how.
-        limits: Bounds; those that can be known without training are checked before it. What cannot be counted breaks
-            every limit on it.
-        measure: Measures latency.
-        folder: Where the files go; appears whole or not at all.
+        job: The candidate.
+        context: What it is evaluated under.
+        report: Told of each epoch; says whether to go on.
         metrics: Filled as they become known, so that a failure keeps what was measured before it.
 
     Returns:
-        The outcome; `accuracy` and `latency_ms` are of the exported file after training, on the validation split and
-        on the target. Where a limit is on latency, `latency_untrained_ms` is of the file before it.
+        The outcome; `accuracy` and, where there is a meter, `latency_ms` are of the exported file after training, on
+        the validation split and on the target. Where a limit is on latency, `latency_untrained_ms` is of the file
+        before it.
 
     Raises:
         NasError: If the network cannot be built, exported, measured or trained.
         OSError: If its files cannot be written.
     """
-    begun = time.perf_counter()
-    draft = folder.with_name(folder.name + ".part")
+    begun, metrics = time.perf_counter(), {} if metrics is None else metrics
+    task, training = context.task, context.training
+    draft = job.folder.with_name(job.folder.name + ".part")
     draft.mkdir(parents=True, exist_ok=True)
-    write_json(draft / "architecture.json", dict(decisions))
-    module = build(network, task, training.seed)
-    metrics |= counts(module)
-    if outcome := _refused(limits, metrics) or _refused(_on_counts(limits), metrics, missing=True):
+    write_json(draft / "architecture.json", dict(job.decisions))
+    module = build(job.network, task, training.seed)
+    if outcome := _refused_untrained(module, draft / "model.onnx", context, metrics):
         return outcome
-    file = draft / "model.onnx"
+    if job.initial is not None:
+        metrics["initial_tensors"] = load_fitting_weights(module, job.initial)
+    metrics |= train_and_score(module, task, training, draft, report)
+    if context.measure is not None:
+        metrics |= assess(draft / "model.onnx", {}, context.measure)
+    metrics["wall_s"] = time.perf_counter() - begun
+    if outcome := refused(_certain(context.limits, metrics), metrics, missing=True):
+        return outcome
+    write_json(draft / "metrics.json", metrics)
+    replace_folder(draft, job.folder)
+    return Outcome("complete", metrics)
+
+
+def _refused_untrained(
+    module: MultimodalNet, file: Path, context: EvaluationContext, metrics: dict[str, Any]
+) -> Outcome | None:
+    """Hold a network against limits by all that can be known before training, what costs least first."""
+    limits = context.limits
+    metrics |= counts(module)
+    if outcome := refused(limits, metrics) or refused(_on_counts(limits), metrics, missing=True):
+        return outcome
     metrics |= timed(
         "export_s",
         lambda: {"parity_max_rel": export_onnx(module, input_shapes(module), file, free=module.free).max_rel},
     )
     metrics["size_bytes"] = file.stat().st_size
-    if outcome := _refused(limits, metrics):
+    if outcome := refused(limits, metrics):
         return outcome
-    if any(limit.metric in MEASURED for limit in limits):
-        (early,) = measure([file])
-        metrics["latency_untrained_ms"] = early.latency_ms
-        found = {**metrics, **latency_metrics(early)}
-        if outcome := _refused(_certain(limits, found), found):
-            return outcome
-    metrics |= train_and_score(module, task, training, draft)
-    metrics |= timed("measure_s", lambda: latency_metrics(measure([file])[0]))
-    metrics["wall_s"] = time.perf_counter() - begun
-    if outcome := _refused(_certain(limits, metrics), metrics, missing=True):
-        return outcome
-    write_json(draft / "metrics.json", metrics)
-    replace_folder(draft, folder)
-    return Outcome("complete", metrics)
+    if context.measure is None or not any(limit.metric in MEASURED for limit in limits):
+        return None
+    (early,) = context.measure([file])
+    metrics["latency_untrained_ms"] = early.latency_ms
+    found = {**metrics, **latency_metrics(early)}
+    return refused(_certain(limits, found), found)
 
 
-def build(network: Any, task: Task, seed: int) -> MultimodalNet:
-    """Build a closed network description for a task, its initial weights drawn by a seed.
-
-    Raises:
-        TrainingError: If the description is not a network.
-        BlockError: If a block does not fit its input.
-    """
-    if not isinstance(network, Network):
-        raise TrainingError(f"the space resolves to {type(network).__name__}; expected a Network.")
-    torch.manual_seed(seed)
-    return network.build(task.inputs, len(task.labels))
-
-
-def counts(module: MultimodalNet) -> dict[str, int]:
-    """The parameters of a module, and its MACs unless they cannot be counted.
-
-    Counting calls the module without values or on zeros, which one of the user's own may not stand; a call that cannot
-    be exported either says so there.
-    """
-    found = {"params": count_params(module)}
-    try:
-        return {**found, "macs": count_macs(module, input_shapes(module))}
-    except BUILD_ERRORS:
-        return found
-
-
-def input_shapes(module: MultimodalNet) -> Mapping[str, tuple[int, ...]]:
-    """The shape of each input without the batch axis, in the module's order."""
-    return dict(zip(module.modalities, module.input_shapes, strict=True))
-
-
-def train_and_score(module: MultimodalNet, task: Task, training: Training, folder: Path) -> dict[str, Any]:
+def train_and_score(
+    module: MultimodalNet, task: Task, training: Training, folder: Path, report: Report = go_on
+) -> dict[str, Any]:
     """Train a module, write its files, and score the exported file on the validation split.
 
     Writes `history.csv`, `weights.safetensors` and `model.onnx` to `folder`.
@@ -200,65 +137,17 @@ def train_and_score(module: MultimodalNet, task: Task, training: Training, folde
     """
     metrics: dict[str, Any] = {}
     history: list[Epoch] = []
-    metrics |= timed("train_s", lambda: history.extend(train(module, task.train, task.valid, training)) or {})
+
+    def hear(epoch: Epoch) -> bool:
+        return report(epoch.epoch, {"loss": epoch.loss, "valid_accuracy": epoch.valid_accuracy})
+
+    metrics |= timed("train_s", lambda: history.extend(train(module, task.train, task.valid, training, hear)) or {})
     _write_history(folder / "history.csv", history)
     save_weights(module, folder / WEIGHTS_FILE)
     file = folder / "model.onnx"
     samples = {name: task.valid.inputs[name][:64] for name in module.modalities}
     metrics["parity_max_rel"] = export_onnx(module, input_shapes(module), file, samples, module.free).max_rel
-    metrics["size_bytes"] = file.stat().st_size
-    metrics["accuracy"] = score_onnx(file, task.valid.inputs, task.valid.targets)
-    return metrics
-
-
-def beside(file: Path, before: Path, parent: Path, measure: Measure) -> dict[str, Any]:
-    """Latency of a compressed file, and what its last pass and all of them made of bytes and time, measured in turns.
-
-    Args:
-        file: The compressed file.
-        before: The file that its last pass was applied to.
-        parent: The file that its first pass was applied to.
-        measure: Measures several files in the same moments.
-
-    Returns:
-        `pass_bytes_ratio` and `pass_time_ratio` to the file before the last pass, `bytes_ratio` and `time_ratio` to the
-        parent, and what `latency_metrics` gives.
-    """
-    others = [before] if before == parent else [before, parent]
-    latency, *theirs = measure([file, *others])
-    (bytes_before, time_before), (bytes_parent, time_parent) = (
-        (file.stat().st_size / other.stat().st_size, latency.latency_ms / its.latency_ms)
-        for other, its in ((others[0], theirs[0]), (others[-1], theirs[-1]))
-    )
-    return {
-        "pass_bytes_ratio": bytes_before,
-        "pass_time_ratio": time_before,
-        "bytes_ratio": bytes_parent,
-        "time_ratio": time_parent,
-        **latency_metrics(latency),
-    }
-
-
-def latency_metrics(latency: Latency) -> dict[str, Any]:
-    """The part of a measurement that stands among a trial's metrics."""
-    return {
-        "latency_ms": latency.latency_ms,
-        "latency_interval_ms": list(latency.interval_ms),
-        "p50_ms": latency.p50_ms,
-        "p95_ms": latency.p95_ms,
-        "latency_quality": latency.quality,
-        "reference_ms": latency.reference_ms,
-        "best_reference_ms": latency.best_reference_ms,
-        "reference_layers": latency.reference_layers,
-        "device": dict(latency.fingerprint),
-    }
-
-
-def timed(name: str, step: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-    """Run a step and add to what it gives how many seconds it took."""
-    begun = time.perf_counter()
-    result = dict(step())
-    return {**result, name: time.perf_counter() - begun}
+    return metrics | assess(file, {"": task.valid})
 
 
 def _certain(limits: tuple[Limit, ...], metrics: Mapping[str, Any]) -> tuple[Limit, ...]:
@@ -270,15 +159,6 @@ def _certain(limits: tuple[Limit, ...], metrics: Mapping[str, Any]) -> tuple[Lim
 def _on_counts(limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
     """The limits on what is counted: what cannot be counted before training cannot be after it, and meets none."""
     return tuple(limit for limit in limits if limit.metric in ("params", "macs"))
-
-
-def _refused(limits: tuple[Limit, ...], metrics: Mapping[str, Any], missing: bool = False) -> Outcome | None:
-    known = [limit for limit in limits if missing or limit.metric in metrics]
-    violations = {str(limit): amount for limit in known if (amount := limit.violation(metrics)) > 0}
-    if not violations:
-        return None
-    broken = [f"{limit} ({metrics.get(limit.metric, 'unknown')})" for limit in known if str(limit) in violations]
-    return Outcome("infeasible", dict(metrics), f"breaks {', '.join(broken)}", violations)
 
 
 def _write_history(file: Path, history: list[Epoch]) -> None:

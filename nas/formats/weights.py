@@ -41,12 +41,40 @@ def load_weights(module: nn.Module, file: Path) -> None:
         RunError: If the file is missing, damaged, or has other names or shapes than the module.
     """
     try:
-        with safe_open(file, "pt") as given:
-            state = {name: given.get_tensor(name) for name in given.keys()}  # noqa: SIM118 - it is no mapping
-            shared: Mapping[str, str] = given.metadata() or {}
-        module.load_state_dict(state | {name: state[twin] for name, twin in shared.items() if twin in state})
+        module.load_state_dict(_read(file))
     except (OSError, RuntimeError, SafetensorError) as error:
         raise RunError(f"{file}: cannot be loaded: {error}", "Refine or compress the run again.") from None
+
+
+def load_fitting_weights(module: nn.Module, file: Path) -> int:
+    """Read into a module what `save_weights` wrote of another, as far as names, shapes and types are the same.
+
+    Returns:
+        How many tensors were taken.
+
+    Raises:
+        RunError: If the file is missing or damaged.
+    """
+    try:
+        given = _read(file)
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{file}: cannot be loaded: {error}", "Begin without initial weights.") from None
+    own: dict[str, Tensor] = module.state_dict()
+    fitting = {
+        name: tensor
+        for name, tensor in given.items()
+        if name in own and (own[name].shape, own[name].dtype) == (tensor.shape, tensor.dtype)
+    }
+    module.load_state_dict(fitting, strict=False)
+    return len(fitting)
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    """The tensors of a file under all their names."""
+    with safe_open(file, "pt") as given:
+        state = {name: given.get_tensor(name) for name in given.keys()}  # noqa: SIM118 - it is no mapping
+        shared: Mapping[str, str] = given.metadata() or {}
+    return state | {name: state[twin] for name, twin in shared.items() if twin in state}
 
 
 def _shared(state: Mapping[str, Tensor]) -> Mapping[str, str]:

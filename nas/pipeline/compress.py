@@ -19,10 +19,12 @@ import numpy as np
 from nas.blocks.network import MultimodalNet
 from nas.compression import Prune, Quantize, prune_from
 from nas.errors import CompressionError, RunError
+from nas.evaluation.assess import Measure, assess
 from nas.evaluation.border import at_border
-from nas.evaluation.evaluator import WORKER_DIED, Measure, beside, build, counts, input_shapes
+from nas.evaluation.build import build, counts, input_shapes
+from nas.evaluation.outcome import WORKER_DIED
 from nas.formats.onnx_export import export_onnx
-from nas.formats.onnx_file import run_onnx, score_onnx
+from nas.formats.onnx_file import run_onnx
 from nas.formats.weights import WEIGHTS_FILE, load_weights, save_weights
 from nas.pipeline.executors.ray_tune import cluster, run_jobs
 from nas.pipeline.refine import Refusal
@@ -163,8 +165,12 @@ def _sibling(
         begun = time.perf_counter()
         metrics = {
             **_applied(chain[-1], source, context, draft),
-            **_scored(context, draft),
-            **beside(draft / "model.onnx", source.folder / "model.onnx", parent.folder / "model.onnx", measure),
+            **assess(
+                draft / "model.onnx",
+                {"": context.task.valid, "test_": context.task.test},
+                measure,
+                made_of=(source.folder / "model.onnx", parent.folder / "model.onnx"),
+            ),
             "compress_s": time.perf_counter() - begun,
             "made_of": _digest(source),
         }
@@ -207,15 +213,6 @@ def _quantize(step: Quantize, source: Path, context: WorkerContext, folder: Path
     valid = context.task.valid.inputs
     same = run_onnx(source, valid).argmax(1) == run_onnx(folder / "model.onnx", valid).argmax(1)
     return {"agreement": float(same.mean())}
-
-
-def _scored(context: WorkerContext, folder: Path) -> dict[str, Any]:
-    file, task = folder / "model.onnx", context.task
-    return {
-        "accuracy": score_onnx(file, task.valid.inputs, task.valid.targets),
-        "test_accuracy": score_onnx(file, task.test.inputs, task.test.targets),
-        "size_bytes": file.stat().st_size,
-    }
 
 
 def _jobs(parent: Model, chains: Sequence[tuple[Pass, ...]], siblings: Mapping[str, Model]) -> list[CompressJob]:

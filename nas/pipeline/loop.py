@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from nas.errors import SamplerError, SpaceError
-from nas.evaluation.evaluator import WORKER_DIED, Outcome
+from nas.evaluation.outcome import WORKER_DIED, Outcome
 from nas.runs.front import front_of
 from nas.runs.ledger import Ledger, Trial
 from nas.samplers import unseen

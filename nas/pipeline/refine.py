@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import RunError
+from nas.evaluation.assess import Measure, assess
 from nas.evaluation.border import at_border
-from nas.evaluation.evaluator import WORKER_DIED, Measure, Outcome, attempt
-from nas.formats.onnx_file import score_onnx
+from nas.evaluation.evaluator import attempt
+from nas.evaluation.outcome import WORKER_DIED, Outcome
 from nas.pipeline.executors.ray_tune import cluster, run_jobs
 from nas.pipeline.run import WorkerContext, open_run
 from nas.pipeline.settle import settle
@@ -105,14 +106,14 @@ def refine_job(context: WorkerContext, job: RefineJob, measure: Measure) -> Outc
     """Train one member with one seed in a worker; the test split is scored once, on the file."""
     draft = _draft(context, job)
     training = replace(context.training, seed=job.seed)
-    outcome = attempt(context.space(), job.decisions, context.task, training, (), measure, draft)
+    terms = replace(context.evaluation(measure), training=training, limits=())
+    outcome = attempt(context.space(), job.decisions, draft, terms)
     if outcome.state != "complete":
         return outcome
 
     def score() -> Outcome:
-        test = context.task.test
-        accuracy = score_onnx(draft / "model.onnx", test.inputs, test.targets)
-        return replace(outcome, metrics={**outcome.metrics, "test_accuracy": accuracy})
+        scores = assess(draft / "model.onnx", {"test_": context.task.test})
+        return replace(outcome, metrics={**outcome.metrics, **scores})
 
     return at_border(score, lambda reason: Outcome("failed", outcome.metrics, reason), draft)
 

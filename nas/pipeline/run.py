@@ -17,8 +17,10 @@ import torch
 
 from nas.blocks.cost import evaluating
 from nas.errors import BlockError, NasError, RunError, SpaceError, TaskError
+from nas.evaluation.assess import Measure
 from nas.evaluation.border import Failure, within_border
-from nas.evaluation.evaluator import build
+from nas.evaluation.build import build
+from nas.evaluation.context import EvaluationContext
 from nas.objectives.objective import Limit, parse_limit, parse_objective
 from nas.runs.files import RECORD_FILE, SPACE_FILE
 from nas.runs.ledger import Ledger, create_ledger, open_ledger
@@ -96,6 +98,10 @@ class WorkerContext:
     def space(self) -> Space:
         """The space, made from its text and the modules that the run keeps."""
         return space_from_source(self.space_source, self.space_file, folders(self.folder, self.space_file))
+
+    def evaluation(self, measure: Measure | None) -> EvaluationContext:
+        """What candidates are evaluated under."""
+        return EvaluationContext(self.task, self.training, self.limits, measure)
 
 
 def begin_run(

@@ -16,8 +16,10 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 
 from nas.errors import NasError, ObjectiveError, RunError, SamplerError
+from nas.evaluation.assess import Measure
 from nas.evaluation.border import disk_full
-from nas.evaluation.evaluator import Measure, Outcome, attempt
+from nas.evaluation.evaluator import attempt
+from nas.evaluation.outcome import Outcome
 from nas.evaluation.static_metrics import CANDIDATES, COUNTABLE, counted
 from nas.pipeline.executors.ray_tune import cluster, run_trials
 from nas.pipeline.loop import COUNTED, Job, OnTrial, SearchLoop
@@ -133,7 +135,7 @@ def search(
 def evaluate_job(context: WorkerContext, job: Job, measure: Measure) -> Outcome:
     """Evaluate one architecture in a worker."""
     folder = context.folder / "trials" / str(job.number)
-    return attempt(context.space(), job.decisions, context.task, context.training, context.limits, measure, folder)
+    return attempt(context.space(), job.decisions, folder, context.evaluation(measure))
 
 
 def _sampler(

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import RunError
+from nas.evaluation.assess import timings
 from nas.evaluation.border import at_border
-from nas.evaluation.evaluator import beside, latency_metrics
 from nas.objectives.objective import MEASURED
 from nas.runs.front import front_of
 from nas.runs.ledger import Ledger, Trial
@@ -112,10 +112,10 @@ def _measure(ledger: Ledger, item: Trial | Model, target: Target) -> bool:
         if isinstance(item, Model) and item.parent is not None:
             before = item.folder.with_name("-".join((item.parent, *item.passes[:-1])))
             parent = item.folder.with_name(item.parent)
-            metrics = beside(item.folder / "model.onnx", before / "model.onnx", parent / "model.onnx", measure)
+            metrics = timings(item.folder / "model.onnx", measure, (before / "model.onnx", parent / "model.onnx"))
         else:
             folder = item.folder if isinstance(item, Model) else ledger.trial_folder(item.number)
-            metrics = latency_metrics(measure([folder / "model.onnx"])[0])
+            metrics = timings(folder / "model.onnx", measure)
         if metrics["latency_quality"] == "good" or metrics["latency_ms"] < item.metrics["latency_ms"]:
             _record(ledger, item, metrics)
         return True

@@ -67,7 +67,7 @@ def train(
     train_split: Split,
     valid_split: Split,
     settings: Training,
-    on_epoch: Callable[[Epoch], None] = lambda _: None,
+    on_epoch: Callable[[Epoch], bool] = lambda _: True,
 ) -> list[Epoch]:
     """Train a module in place; it ends in evaluation mode.
 
@@ -76,7 +76,7 @@ def train(
         train_split: What it learns from.
         valid_split: What its accuracy is watched on.
         settings: How long and how.
-        on_epoch: Called after each epoch.
+        on_epoch: Called after each epoch; where it says no, training ends with it.
 
     Returns:
         One row an epoch.
@@ -116,7 +116,8 @@ def train(
             total += loss.item()
         row = Epoch(epoch, total / steps, accuracy(module, valid_split), time.perf_counter() - begun)
         history.append(row)
-        on_epoch(row)
+        if not on_epoch(row):
+            break
     module.eval()
     return history
 

@@ -32,7 +32,7 @@ from nas.blocks import (
     count_params,
 )
 from nas.errors import BlockError
-from nas.evaluation.evaluator import input_shapes
+from nas.evaluation.build import input_shapes
 from nas.formats.onnx_export import export_onnx
 
 INPUTS = {

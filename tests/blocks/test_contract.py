@@ -23,7 +23,7 @@ from nas.blocks import Network
 from nas.blocks.network import MultimodalNet
 from nas.compression import Prune, Quantize
 from nas.errors import CompressionError
-from nas.evaluation.evaluator import input_shapes
+from nas.evaluation.build import input_shapes
 from nas.formats.onnx_export import compare, export_onnx
 from nas.formats.onnx_file import run_onnx
 from nas.space.choices import Choice, nodes, resolve

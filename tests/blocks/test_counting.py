@@ -16,7 +16,7 @@ from nas.blocks import MLP, Concat, ConvNet, Dense, Input, Network, Plain, Stage
 from nas.blocks.cost import COSTS, Products
 from nas.blocks.counting import Counter
 from nas.errors import BlockError
-from nas.evaluation.evaluator import input_shapes
+from nas.evaluation.build import input_shapes
 
 FILES = sorted((Path(__file__).parent.parent.parent / "search_spaces").glob("*.py"))
 TABLE = {"t": Input((4,))}

@@ -17,7 +17,7 @@ from torch import nn
 from nas.blocks import GRU, ConvNet, Gated, Input, LogMel, Network, Plain, Stage, Text, ViT, Waveform, count_params
 from nas.compression import Prune, Quantize, prune_from
 from nas.errors import CompressionError
-from nas.evaluation.evaluator import input_shapes
+from nas.evaluation.build import input_shapes
 from nas.formats.onnx_export import export_onnx
 from nas.formats.onnx_file import oldest_runtime, run_onnx, score_onnx
 from nas.targets import LENGTHS

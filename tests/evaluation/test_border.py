@@ -38,7 +38,7 @@ def test_what_is_raised_is_named(tmp_path: Path, error: BaseException, reason: s
     result = within_border(failing(error), tmp_path, is_worker=True)
     assert isinstance(result, Failure)
     assert result.reason.startswith(reason)
-    assert result.reason.endswith("tests/test_border.py:19, in work)")
+    assert result.reason.endswith("tests/evaluation/test_border.py:19, in work)")
     assert "Traceback" in result.details
 
 

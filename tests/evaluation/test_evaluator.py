@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from nas import module
 from nas.blocks import Dense, Network
-from nas.evaluation.evaluator import Measure, Outcome, build, evaluate
+from nas.evaluation.assess import Measure
+from nas.evaluation.build import build
+from nas.evaluation.context import EvaluationContext, EvaluationJob
+from nas.evaluation.evaluator import evaluate
+from nas.evaluation.outcome import Outcome
 from nas.formats.onnx_export import compare
 from nas.formats.weights import WEIGHTS_FILE, load_weights
 from nas.objectives.objective import parse_limit
@@ -29,6 +35,10 @@ def split(n: int) -> Split:
 
 TASK = Task("made", {"table": Modality("vector", (6,), 0.0, 1.0, {})}, ("no", "yes"), split(128),
             split(64), split(64))  # fmt: skip
+
+
+def job(folder: Path) -> EvaluationJob:
+    return EvaluationJob(Network({"table": Dense(8)}), {}, folder)
 
 
 def latency(ms: float, quality: str = "good") -> Latency:
@@ -50,7 +60,8 @@ def run(tmp_path: Path) -> Callable[..., tuple[Outcome, int]]:
         bounds = tuple(parse_limit(text) for text in limits)
         network = Network({"table": Dense(8)})
         measure = meter(iter(latencies), calls)
-        outcome = evaluate(network, {}, TASK, Training(epochs=1), bounds, measure, tmp_path / "0", {})
+        context = EvaluationContext(TASK, Training(epochs=1), bounds, measure)
+        outcome = evaluate(EvaluationJob(network, {}, tmp_path / "0"), context)
         return outcome, len(calls)
 
     return evaluated
@@ -104,7 +115,8 @@ def test_the_trained_file_is_the_one_that_is_measured(tmp_path: Path) -> None:
         return measure_local(paths, Target(patience_s=0.2))
 
     folder = tmp_path / "0"
-    outcome = evaluate(Network({"table": Dense(8)}), {}, TASK, Training(epochs=1), (), measure, folder, {})
+    context = EvaluationContext(TASK, Training(epochs=1), (), measure)
+    outcome = evaluate(EvaluationJob(Network({"table": Dense(8)}), {}, folder), context)
     assert seen == [(folder / "model.onnx").read_bytes()]
     assert outcome.metrics["latency_ms"] > 0
 
@@ -130,7 +142,8 @@ def own(tmp_path: Path) -> Callable[..., Outcome]:
         network = Network({"table": module(Shy, shy=shy)})
         bounds = tuple(parse_limit(text) for text in limits)
         measure = meter(iter([latency(1.0)] * 2), [])
-        return evaluate(network, {}, TASK, Training(epochs=1), bounds, measure, tmp_path / "0", {})
+        context = EvaluationContext(TASK, Training(epochs=1), bounds, measure)
+        return evaluate(EvaluationJob(network, {}, tmp_path / "0"), context)
 
     return evaluated
 
@@ -157,3 +170,33 @@ def test_what_cannot_be_counted_meets_no_limit_on_it_and_is_not_trained(own: Cal
     assert (outcome.state, outcome.reason) == ("infeasible", "breaks macs<=1000000000 (unknown)")
     assert "accuracy" not in outcome.metrics
     assert own(True, "params<=1000").state == "complete"
+
+
+def test_without_a_meter_nothing_is_timed(tmp_path: Path) -> None:
+    outcome = evaluate(job(tmp_path / "0"), EvaluationContext(TASK, Training(epochs=1)))
+    assert outcome.state == "complete"
+    assert {"accuracy", "size_bytes"} <= outcome.metrics.keys()
+    assert not {"latency_ms", "measure_s", "device"} & outcome.metrics.keys()
+
+
+def test_each_epoch_is_told_and_training_ends_where_it_hears_no(tmp_path: Path) -> None:
+    heard: list[tuple[int, list[str]]] = []
+
+    def report(epoch: int, metrics: Mapping[str, float]) -> bool:
+        heard.append((epoch, sorted(metrics)))
+        return epoch < 1
+
+    evaluate(job(tmp_path / "0"), EvaluationContext(TASK, Training(epochs=5)), report)
+    assert heard == [(0, ["loss", "valid_accuracy"]), (1, ["loss", "valid_accuracy"])]
+    assert len((tmp_path / "0" / "history.csv").read_text().splitlines()) == 3
+
+
+def test_training_begins_with_the_weights_that_fit(tmp_path: Path) -> None:
+    still = Training(epochs=1, lr=0.0, weight_decay=0.0)
+    first = evaluate(job(tmp_path / "0"), EvaluationContext(TASK, still))
+    other = replace(job(tmp_path / "1"), initial=tmp_path / "0" / WEIGHTS_FILE)
+    again = evaluate(other, EvaluationContext(TASK, replace(still, seed=7)))
+    assert again.metrics["initial_tensors"] > 0
+    assert again.metrics["accuracy"] == first.metrics["accuracy"]
+    begun, taken = (load_file(tmp_path / name / WEIGHTS_FILE) for name in ("0", "1"))
+    assert all(torch.equal(begun[name], taken[name]) for name in begun if name.endswith("weight"))

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from nas.errors import RunError
-from nas.formats.weights import load_weights, save_weights
+from nas.formats.weights import load_fitting_weights, load_weights, save_weights
 
 
 class Tied(nn.Module):
@@ -117,3 +117,15 @@ def test_a_cut_file_is_refused(tmp_path: Path) -> None:
 def test_where_nothing_can_be_written_an_os_error_says_so(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="w: cannot be written"):
         save_weights(nn.Linear(2, 3), tmp_path / "missing" / "w")
+
+
+def test_weights_that_fit_are_taken_and_the_others_left(tmp_path: Path) -> None:
+    written = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4))
+    save_weights(written, tmp_path / "w")
+    read = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 5))
+    before = read[1].weight.clone()
+    assert load_fitting_weights(read, tmp_path / "w") == 2
+    assert torch.equal(read[0].weight, written[0].weight)
+    assert torch.equal(read[1].weight, before)
+    with pytest.raises(RunError, match="missing: cannot be loaded"):
+        load_fitting_weights(read, tmp_path / "missing")

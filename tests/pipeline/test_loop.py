@@ -11,7 +11,7 @@ import optuna
 import pytest
 
 from nas import Space, choose, integer
-from nas.evaluation.evaluator import Outcome
+from nas.evaluation.outcome import Outcome
 from nas.pipeline.loop import COUNTED, Job, SearchLoop
 from nas.runs.ledger import Ledger, Trial, create_ledger, open_ledger
 from nas.runs.record import RunRecord, read_record

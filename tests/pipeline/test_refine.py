@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nas.errors import RunError
-from nas.evaluation.evaluator import Outcome
+from nas.evaluation.outcome import Outcome
 from nas.pipeline.refine import FAILED_FILE, RefineJob, Refusal, _failed_before, _is_done, _kept, refine_job
 from nas.pipeline.run import WorkerContext
 from nas.runs.ledger import Ledger, Trial, create_ledger

@@ -12,7 +12,7 @@ import pytest
 
 from nas.blocks.cost import count_params
 from nas.errors import BlockError, NasError, RunError
-from nas.evaluation.evaluator import build
+from nas.evaluation.build import build
 from nas.pipeline.run import RunConfig, WorkerContext, begin_run, open_run
 from nas.runs.lock import writing
 from nas.space.source import load_space

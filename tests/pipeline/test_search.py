@@ -12,7 +12,7 @@ import pytest
 from nas import sampler
 from nas.blocks import count_params
 from nas.errors import SamplerError, TrainingError
-from nas.evaluation.evaluator import build
+from nas.evaluation.build import build
 from nas.pipeline.executors.simulated import memory_ledger
 from nas.pipeline.search import _sampler, search
 from nas.samplers import SAMPLERS

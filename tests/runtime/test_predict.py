@@ -14,7 +14,7 @@ from bundles import AUDIO, IMAGE, LABELS, STEPS, TABLE, describe, make_bundle, r
 from numpy.typing import NDArray
 
 from nas.blocks import Gated, Input, Network, Series, Text
-from nas.evaluation.evaluator import input_shapes
+from nas.evaluation.build import input_shapes
 from nas.formats.onnx_export import export_onnx
 from nas.runtime import PredictError, PredictWarning, load_bundle, log_mel, predict, prepare, read_wav, softmax
 

@@ -12,7 +12,8 @@ import pytest
 
 from nas.blocks import ConvNet, Input, Network, Series, Transformer
 from nas.errors import TargetError
-from nas.evaluation.evaluator import input_shapes, latency_metrics
+from nas.evaluation.assess import latency_metrics
+from nas.evaluation.build import input_shapes
 from nas.formats.onnx_export import export_onnx
 from nas.targets import (
     Target,

@@ -37,9 +37,12 @@ def net(seed: int = 0) -> MultimodalNet:
 @pytest.mark.parametrize("augmentation", [Augmentation(0.0), Augmentation(0.2, mixup=0.4, repair=0.5)], ids=str)
 def test_it_learns_and_ends_in_evaluation_mode(augmentation: Augmentation) -> None:
     module, seen = net(), list[Epoch]()
-    history = train(
-        module, split(600, 0), split(200, 1), Training(epochs=8, augmentation=augmentation), on_epoch=seen.append
-    )
+
+    def hear(epoch: Epoch) -> bool:
+        seen.append(epoch)
+        return True
+
+    history = train(module, split(600, 0), split(200, 1), Training(epochs=8, augmentation=augmentation), on_epoch=hear)
     assert history == seen
     assert [row.epoch for row in history] == list(range(8))
     assert history[-1].valid_accuracy == accuracy(module, split(200, 1)) > 0.85

@@ -23,7 +23,7 @@ from ray.tune.search import Searcher
 from sqlalchemy.exc import SQLAlchemyError
 
 from nas.errors import NasError, RunError
-from nas.evaluation.evaluator import Measure
+from nas.evaluation.assess import Measure
 from nas.pipeline.executors.local_ray import QUIET, killed, local_ray, variables
 from nas.targets import Latency, Target, measure_local
 

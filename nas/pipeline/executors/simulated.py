@@ -15,7 +15,7 @@ from pathlib import Path
 import optuna
 
 from nas.errors import RunError
-from nas.evaluation.evaluator import Outcome
+from nas.evaluation.outcome import Outcome
 from nas.pipeline.loop import Job, SearchLoop
 from nas.runs.ledger import Ledger, name_metrics
 from nas.runs.record import RunRecord

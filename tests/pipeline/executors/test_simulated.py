@@ -13,7 +13,7 @@ import pytest
 
 from nas import Space, choose, integer
 from nas.errors import RunError
-from nas.evaluation.evaluator import Outcome
+from nas.evaluation.outcome import Outcome
 from nas.pipeline.executors.simulated import Evaluate, MemoryLedger, memory_ledger, simulate
 from nas.pipeline.loop import COUNTED, Job, SearchLoop
 from nas.runs.ledger import Trial

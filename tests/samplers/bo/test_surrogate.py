@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 
 from nas import Architecture, Space, choose, sampler
 from nas.errors import BlockError, SamplerError
-from nas.evaluation.evaluator import Outcome
+from nas.evaluation.outcome import Outcome
 from nas.pipeline.executors.simulated import memory_ledger, simulate
 from nas.pipeline.loop import SearchLoop
 from nas.samplers.bo.acquisition import Acquisition, Predictions
