@@ -147,7 +147,7 @@ def test_only_pictures_are_shifted() -> None:
 
 CRASHES = """
 import numpy as np, torch
-from nas.blocks import MLP, ConvNet, Input, Network, Residue, Stage
+from nas.blocks import MLP, ConvNet, Input, Network, ResidualBlock, Stage
 from nas.tasks import Split
 from nas.training import Training, train
 torch.set_num_threads(1)
