@@ -24,7 +24,7 @@ from nas.pipeline.refine import Refusal, refine
 from nas.pipeline.run import open_run
 from nas.pipeline.search import search
 from nas.report import report, view
-from nas.report.progress import latency_text, pace, what_passes_brought
+from nas.report.progress import listed, pace, what_passes_brought
 from nas.runs.ledger import Ledger
 from nas.runs.models import Model
 from nas.targets.measure import fingerprint
@@ -83,9 +83,8 @@ def _show(made: Model | Refusal) -> None:
     if isinstance(made, Refusal):
         print(f"{made.model}: refused: {made.reason}", flush=True)
         return
-    m = made.metrics
-    text = f"{made.name}: accuracy {m['accuracy']:.4f}, {latency_text(m)}, {m['size_bytes']:,} bytes"
-    print(f"{text}{what_passes_brought(made)}", flush=True)
+    text = listed(made.metrics, ("accuracy", "latency_ms", "size_bytes"))
+    print(f"{made.name}: {text}{what_passes_brought(made)}", flush=True)
 
 
 def _reference_s() -> float:
@@ -149,7 +148,7 @@ def _summary(
 
 - final front: {len(shown.front)} models, {noisy} of them measured in noisy moments only
 - exported, the knee of the front: {model.name}; test accuracy {m["test_accuracy"]:.4f}, validation \
-{m["accuracy"]:.4f}; {latency_text(m)}, {m["size_bytes"]:,} bytes{beside}
+{m["accuracy"]:.4f}; {listed(m, ("latency_ms", "size_bytes"))}{beside}
 - test accuracy of both modalities {twin.metrics["test_accuracy"]:.3f}; of each alone, same encoders and training: \
 {unimodal}
 

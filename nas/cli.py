@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
 import shlex
 import signal
 import sys
 import threading
-from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -31,17 +29,6 @@ _err = Terminal(stderr=True)
 
 PROGRAM = "The space's file is a Python program, and is run."
 OWN_COPY = "It runs the run's own copy of its space's file, a Python program: open runs of people you trust."
-
-COLUMNS = {
-    "accuracy": ("accuracy", ".4f"),
-    "test": ("test_accuracy", ".4f"),
-    "latency ms": ("latency_ms", ".4f"),
-    "p50": ("p50_ms", ".4f"),
-    "p95": ("p95_ms", ".4f"),
-    "bytes": ("size_bytes", ",.0f"),
-    "params": ("params", ",.0f"),
-}
-"""Of the front's table: heading, metric, and the format of its number."""
 
 MEASURE_S = 10.0
 """How long `nas measure` tries to find a quiet moment."""
@@ -172,6 +159,7 @@ def refine(
 ) -> None:
     """Train the front's members to the end, with several seeds."""
     from nas.pipeline.refine import refine as run_refine
+    from nas.runs.record import read_record
 
     run_refine(
         run,
@@ -182,7 +170,7 @@ def refine(
         workers=workers,
         address=address,
         storage=storage,
-        on_model=lambda made: _show_model(made, as_json),
+        on_model=lambda made: _show_model(made, read_record(run), as_json),
     )
     _summarise(run, storage, as_json)
 
@@ -198,6 +186,7 @@ def compress(
 ) -> None:
     """Prune and quantize the refined models; measure again."""
     from nas.pipeline.compress import compress as run_compress
+    from nas.runs.record import read_record
 
     run_compress(
         run,
@@ -205,7 +194,7 @@ def compress(
         workers=workers,
         address=address,
         storage=storage,
-        on_model=lambda made: _show_model(made, as_json),
+        on_model=lambda made: _show_model(made, read_record(run), as_json),
     )
     _summarise(run, storage, as_json)
 
@@ -240,7 +229,7 @@ def export_bundle(
 ) -> None:
     """Write a model as a folder to deploy, after proving its file."""
     from nas.deploy.bundle import export
-    from nas.report.progress import latency_text
+    from nas.report.progress import listed
 
     if knee and (model or limit):
         raise typer.BadParameter("--knee cannot be combined with --model or --limit.")
@@ -249,7 +238,7 @@ def export_bundle(
         as_json,
         {"model": chosen.name, "bundle": str(to), "proof": asdict(proof), "metrics": chosen.metrics},
         f"{to}: {chosen.name}, validation accuracy {proof.valid_accuracy:.4f}, test {proof.test_accuracy:.4f}, "
-        f"{latency_text(chosen.metrics)}, {chosen.metrics['size_bytes']:,} bytes; ONNX Runtime against torch "
+        f"{listed(chosen.metrics, ('latency_ms', 'size_bytes'))}; ONNX Runtime against torch "
         f"{proof.max_rel:.1e} on {proof.samples} samples"
         + (f", labels like its twin in 32 bits {proof.agreement:.1%}" if "int8" in chosen.passes else ""),
     )
@@ -376,21 +365,18 @@ def _seconds(text: str | None) -> float | None:
     return float(parts[1]) * {"s": 1, "m": 60, "h": 3600}[parts[2]]
 
 
-def _show_model(made: Any, as_json: bool) -> None:
+def _show_model(made: Any, record: Any, as_json: bool) -> None:
     """Print a finished model, or why it could not be made."""
     from nas.pipeline.refine import Refusal
-    from nas.report.progress import latency_text, what_passes_brought
+    from nas.report.progress import scores_text, what_passes_brought
 
     if isinstance(made, Refusal):
         _say(as_json, {"model": made.model, "refused": made.reason}, f"{made.model}: refused: {made.reason}")
         return
-    m = made.metrics
-    seeds = f" (seeds {m['accuracy_mean']:.4f} ± {m['accuracy_std']:.4f})" if "accuracy_mean" in m else ""
     _say(
         as_json,
-        {"model": made.name, "metrics": m},
-        f"{made.name}: accuracy {m['accuracy']:.4f}{seeds}, test {m['test_accuracy']:.4f}, "
-        f"{latency_text(m)}, {m['size_bytes']:,} bytes{what_passes_brought(made)}",
+        {"model": made.name, "metrics": made.metrics},
+        f"{made.name}: {scores_text(made.metrics, record)}{what_passes_brought(made)}",
     )
 
 
@@ -409,6 +395,7 @@ def _command_line() -> str:
 def _summarise(run: Path, storage: str, as_json: bool) -> None:
     """Write the run's table, picture and page, and print its front."""
     from nas.report import report, view
+    from nas.report.view import short_columns
     from nas.runs.ledger import open_ledger
 
     report([run], storage=storage)
@@ -417,26 +404,18 @@ def _summarise(run: Path, storage: str, as_json: bool) -> None:
         front = [{"name": item.name, "metrics": item.metrics} for item in shown.front]
         _out.tell({"run": str(run), "notes": shown.record.notes, "front": front})
         return
+    columns = short_columns(shown.record)
     rows = [
         [
             item.name + (" *" if item is shown.knee else ""),
-            *(_cell(item.metrics, metric, form) for metric, form in COLUMNS.values()),
+            *(column.text(item) for column in columns),
         ]
         for item in shown.front
     ]
-    _out.print(in_columns([["model", *COLUMNS], *rows]))
+    _out.print(in_columns([["model", *(column.heading for column in columns)], *rows]))
     _out.print(f"{len(shown.front)} on the front (* the knee); {run / 'report.html'}")
     if any(item.metrics.get("latency_quality") == "noisy" for item in shown.front):
         _out.print("~ measured while the device was disturbed, and may be less; nas report measures again.")
-
-
-def _cell(metrics: Mapping[str, Any], metric: str, form: str) -> str:
-    """A metric in a table: empty where it was not measured, a noisy time marked."""
-    from nas.runs.front import number_of
-
-    value = number_of(metrics, metric)
-    noisy = metric == "latency_ms" and metrics.get("latency_quality") == "noisy"
-    return "" if math.isnan(value) else f"{'~' if noisy else ''}{value:{form}}"
 
 
 if __name__ == "__main__":

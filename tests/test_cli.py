@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -161,9 +162,10 @@ def test_a_model_with_seeds_is_shown_on_ascii() -> None:
 from pathlib import Path
 from nas.cli import _show_model, speak_any_encoding
 from nas.runs.models import Model
+from test_ledger import RECORD
 speak_any_encoding()
 metrics = dict(accuracy=.9, accuracy_mean=.8, accuracy_std=.1, test_accuracy=.7, latency_ms=1.0, size_bytes=1)
-_show_model(Model("1-refined", 1, "refined", (), None, {}, metrics, Path()), False)
+_show_model(Model("1-refined", 1, "refined", (), None, {}, metrics, Path()), RECORD, False)
 """
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
@@ -210,13 +212,17 @@ def test_report_export_measure_predict(finished_run: Path, tmp_path: Path, table
     assert "there is no trial 99; its trials are 0 to 5" in said
 
 
-def test_the_front_has_the_times_of_single_inferences(finished_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_front_has_the_columns_that_matter(finished_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cli._summarise(finished_run, "", False)
     head, *rows = capsys.readouterr().out.splitlines()
-    assert head.split() == ["model", "accuracy", "test", "latency", "ms", "p50", "p95", "bytes", "params"]
+    assert re.split(r"\s{2,}", head.strip()) == [
+        "model", "accuracy", "test accuracy", "latency (ms)", "size (bytes)"
+    ]  # fmt: skip
     models = {model.name: model.metrics for model in open_ledger(finished_run).models()}
     shown = rows[0].replace(" *", "").split()
-    assert shown[4:6] == [f"{models[shown[0]][metric]:.4f}" for metric in ("p50_ms", "p95_ms")]
+    metrics = models[shown[0]]
+    assert shown[1:3] == [f"{metrics[name]:.4f}" for name in ("accuracy", "test_accuracy")]
+    assert shown[4] == f"{metrics['size_bytes']:,}"
 
 
 def test_a_screen_chooses_and_is_kept_by_the_run(

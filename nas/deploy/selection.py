@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from nas.errors import RunError, unknown
 from nas.objectives.objective import Limit, parse_limit
-from nas.runs.front import front_of, knee_of, number_of
+from nas.runs.front import best_of, front_of, knee_of, number_of, said
 from nas.runs.ledger import Ledger
 from nas.runs.models import Model
 
 
 def choose_model(ledger: Ledger, name: str | None, trial: int | None, limits: Sequence[str]) -> Model:
-    """Choose a model: the most accurate within limits, or without limits the knee of the front.
+    """Choose a model: the best by the main metric within limits, or without limits the knee of the front.
 
     Args:
         ledger: Of the run.
@@ -49,7 +49,7 @@ def choose_model(ledger: Ledger, name: str | None, trial: int | None, limits: Se
             f"{ledger.folder}: no model has all objectives ({', '.join(ledger.record.objectives)}).",
             "Name one: --model.",
         )
-    return max(front, key=_accuracy) if bounds else knee_of(front, objectives)
+    return best_of(front, ledger.record.main) if bounds else knee_of(front, objectives)
 
 
 def _named(ledger: Ledger, models: Sequence[Model], name: str, trial: int | None) -> Model:
@@ -102,11 +102,6 @@ def _beyond(ledger: Ledger, limits: Sequence[Limit], wanted: Sequence[Model], mo
     others = [model for model in models if not _broken(limits, model)]
     if not others:
         return RunError(message, "No model of the run meets this: loosen the limit, or search with it.")
-    best = max(others, key=_accuracy)
-    found = f"{best.name} (accuracy {_accuracy(best):.4f})"
-    return RunError(message, f"The most accurate model that meets it is {found}: --model {best.name}.")
-
-
-def _accuracy(model: Model) -> float:
-    accuracy = number_of(model.metrics, "accuracy")
-    return -math.inf if math.isnan(accuracy) else accuracy
+    best = best_of(others, ledger.record.main)
+    found = f"{best.name} ({said(best.metrics, ledger.record.main)})"
+    return RunError(message, f"The best model that meets it is {found}: --model {best.name}.")

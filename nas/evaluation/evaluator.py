@@ -20,7 +20,8 @@ from nas.evaluation.context import EvaluationContext, EvaluationJob, Report, go_
 from nas.evaluation.outcome import Outcome, refused
 from nas.formats.onnx_export import export_onnx
 from nas.formats.weights import WEIGHTS_FILE, load_fitting_weights, save_weights
-from nas.objectives.objective import MEASURED, Limit
+from nas.objectives.metrics import MEASURED, STATIC
+from nas.objectives.objective import Limit
 from nas.runs.files import replace_folder, write_json
 from nas.space.choices import Label
 from nas.space.space import Space
@@ -158,7 +159,7 @@ def _certain(limits: tuple[Limit, ...], metrics: Mapping[str, Any]) -> tuple[Lim
 
 def _on_counts(limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
     """The limits on what is counted: what cannot be counted before training cannot be after it, and meets none."""
-    return tuple(limit for limit in limits if limit.metric in ("params", "macs"))
+    return tuple(limit for limit in limits if limit.metric in STATIC)
 
 
 def _write_history(file: Path, history: list[Epoch]) -> None:

@@ -9,6 +9,7 @@ from nas.blocks import Network, count_params
 from nas.blocks.counting import Counter
 from nas.blocks.module import unnoticed
 from nas.errors import BlockError, NasError, TrainingError
+from nas.objectives.metrics import STATIC
 from nas.runs.ledger import Ledger
 from nas.samplers import StaticMetrics
 from nas.space.space import Architecture, Space
@@ -16,9 +17,6 @@ from nas.tasks import Task
 
 CANDIDATES = 100
 """Candidates that are counted for each proposal; each takes some milliseconds, and less the longer a search lasts."""
-
-COUNTABLE = ("params", "macs")
-"""What can be counted."""
 
 
 def counted(ledger: Ledger, space: Space, task: Task) -> StaticMetrics:
@@ -42,7 +40,7 @@ def counted(ledger: Ledger, space: Space, task: Task) -> StaticMetrics:
     are_needed = "macs" in (*record.objectives, *(limit.metric for limit in record.parsed_limits))
     known: dict[str, Mapping[str, float]] = {}
     for trial in ledger.trials():
-        if all(name in trial.metrics for name in COUNTABLE):
+        if all(name in trial.metrics for name in STATIC):
             known[space.architecture(trial.decisions).key] = _numbers(trial.metrics)
 
     def metrics(architecture: Architecture) -> Mapping[str, float]:
@@ -70,4 +68,4 @@ def _count(network: Any, counter: Counter, task: Task | None) -> Mapping[str, fl
 
 
 def _numbers(metrics: Mapping[str, Any]) -> Mapping[str, float]:
-    return {name: float(metrics[name]) for name in COUNTABLE}
+    return {name: float(metrics[name]) for name in STATIC}

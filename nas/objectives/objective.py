@@ -9,48 +9,8 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Literal
 
-from nas.errors import ObjectiveError, unknown
-
-Direction = Literal["maximize", "minimize"]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A quantity that can be an objective or bear a limit.
-
-    Attributes:
-        name: What it is called.
-        direction: Which way is better.
-        unit: Of its values; empty for counts and shares.
-        text: What it is.
-        needs_training: Whether it is of the trained weights. All others can be had of an untrained network.
-    """
-
-    name: str
-    direction: Direction
-    unit: str
-    text: str
-    needs_training: bool = False
-
-
-METRICS: Mapping[str, Metric] = {
-    metric.name: metric
-    for metric in (
-        Metric(
-            "accuracy", "maximize", "", "share of the validation split that the exported file classifies rightly", True
-        ),
-        Metric("latency_ms", "minimize", "ms", "time of one inference of the exported file on the quiet target"),
-        Metric("p50_ms", "minimize", "ms", "median of single inferences on the target as it was, search running"),
-        Metric("p95_ms", "minimize", "ms", "their 95th percentile"),
-        Metric("size_bytes", "minimize", "bytes", "size of the exported file"),
-        Metric("params", "minimize", "", "parameters of the network"),
-        Metric("macs", "minimize", "", "multiply-accumulate operations of one inference"),
-    )
-}
-"""Every metric that can be named, by name."""
-
-MEASURED = ("latency_ms", "p50_ms", "p95_ms")
-"""Metrics that come of timing a file on the target: a neighbour disturbs them, and they can be measured again."""
+from nas.errors import ObjectiveError
+from nas.objectives.metrics import Direction, metric
 
 
 @dataclass(frozen=True)
@@ -62,7 +22,7 @@ class Objective:
     @property
     def direction(self) -> Direction:
         """Which way is better, in Optuna's words."""
-        return METRICS[self.metric].direction
+        return metric(self.metric).direction
 
 
 @dataclass(frozen=True)
@@ -99,18 +59,16 @@ def parse_objective(text: str) -> Objective:
     Raises:
         ObjectiveError: If the metric is not known.
     """
-    if text not in METRICS:
-        raise ObjectiveError(unknown("objective", text, METRICS))
-    return Objective(text)
+    return Objective(metric(text, "objective").name)
 
 
 def parse_limit(text: str) -> Limit:
-    """Read a limit such as `latency_ms<=2`.
+    """Read a limit such as `latency_ms<=2` or `rmse:price<=3`.
 
     Raises:
         ObjectiveError: If it does not have this form, or the metric is not known.
     """
-    parts = re.fullmatch(r"\s*(\w+)\s*(<=|>=)\s*(\S+)\s*", text)
+    parts = re.fullmatch(r"\s*(\w+(?::.*\S)?)\s*(<=|>=)\s*(\S+)\s*", text, re.DOTALL)
     try:
         bound = float(parts[3]) if parts else math.nan
     except ValueError:
@@ -119,9 +77,11 @@ def parse_limit(text: str) -> Limit:
         raise ObjectiveError(
             f"limit {text!r}: expected METRIC<=NUMBER or METRIC>=NUMBER.", "For example latency_ms<=2."
         )
-    if parts[1] not in METRICS:
-        raise ObjectiveError(f"limit {text!r}: {unknown('metric', parts[1], METRICS)}")
-    return Limit(parts[1], "<=" if parts[2] == "<=" else ">=", bound)
+    try:
+        name = metric(parts[1]).name
+    except ObjectiveError as error:
+        raise ObjectiveError(f"limit {text!r}: {error.message}") from None
+    return Limit(name, "<=" if parts[2] == "<=" else ">=", bound)
 
 
 def minimised(objectives: Sequence[Objective], metrics: Mapping[str, Any]) -> tuple[float, ...]:

@@ -26,6 +26,7 @@ from nas.evaluation.outcome import WORKER_DIED
 from nas.formats.onnx_export import export_onnx
 from nas.formats.onnx_file import run_onnx
 from nas.formats.weights import WEIGHTS_FILE, load_weights, save_weights
+from nas.objectives.metrics import STATIC
 from nas.pipeline.executors.ray_tune import cluster, run_jobs
 from nas.pipeline.refine import Refusal
 from nas.pipeline.run import WorkerContext, open_run
@@ -187,7 +188,7 @@ def _sibling(
 def _applied(step: Pass, source: Model, context: WorkerContext, folder: Path) -> dict[str, Any]:
     """Write the file and the weights that a pass makes, and tell what was proved and counted of them."""
     if isinstance(step, Quantize):
-        unchanged = {name: source.metrics[name] for name in ("params", "macs") if name in source.metrics}
+        unchanged = {name: source.metrics[name] for name in STATIC if name in source.metrics}
         return {**unchanged, **_quantize(step, source.folder / "model.onnx", context, folder)}
     module = load_module(context, source)
     module = step.apply(module, input_shapes(module))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ from nas.evaluation.assess import Measure, assess
 from nas.evaluation.border import at_border
 from nas.evaluation.evaluator import attempt
 from nas.evaluation.outcome import WORKER_DIED, Outcome
+from nas.objectives.metrics import mean_of, std_of, test_of
 from nas.pipeline.executors.ray_tune import cluster, run_jobs
 from nas.pipeline.run import WorkerContext, open_run
 from nas.pipeline.settle import settle
 from nas.runs.files import replace_folder, write_json
-from nas.runs.front import front_of
+from nas.runs.front import front_of, goodness
 from nas.runs.ledger import Ledger, Trial
 from nas.runs.lock import writing
 from nas.runs.models import Model, write_model
@@ -66,7 +67,7 @@ def refine(
         run: The run folder.
         seeds: Trainings of each member.
         epochs: Of each training; default four times those of the search.
-        members: At most so many, the most accurate first; default all.
+        members: At most so many, the best by the main metric first; default all.
         data: Where the run's data are now, if not where they were.
         workers: Trainings at a time; default one for each core.
         address: Of a running Ray cluster.
@@ -123,7 +124,7 @@ def _members(ledger: Ledger, count: int | None) -> list[Trial]:
     if not complete:
         raise RunError(f"{ledger.folder}: has no complete trial to refine.", "Search first: nas search.")
     front = front_of(complete, ledger.record.parsed_objectives)
-    return sorted(front, key=lambda t: -t.metrics.get("accuracy", 0.0))[:count]
+    return sorted(front, key=lambda trial: -goodness(trial.metrics, ledger.record.main))[:count]
 
 
 def _is_done(ledger: Ledger, trial: Trial, seeds: int, context: WorkerContext) -> bool:
@@ -172,14 +173,13 @@ def _keep_best(ledger: Ledger, context: WorkerContext, outcomes: list[tuple[Refi
         place.mkdir(parents=True, exist_ok=True)
         write_json(place / FAILED_FILE, {"failed_seeds": failed, "epochs": context.training.epochs})
         return Refusal(name, f"every training failed; the last one: {outcomes[-1][1].reason}")
-    best, outcome = max(complete, key=lambda pair: pair[1].metrics["accuracy"])
+    best, outcome = max(complete, key=lambda pair: goodness(pair[1].metrics, ledger.record.main))
     folder = ledger.folder / "models" / name
     folder.parent.mkdir(exist_ok=True)
     replace_folder(_draft(context, best), folder)
     metrics = {
         **outcome.metrics,
-        **_spread("accuracy", complete),
-        **_spread("test_accuracy", complete),
+        **_spread(ledger.record.scores, complete),
         "seeds": [job.seed for job, _ in complete],
         "seed": best.seed,
         "failed_seeds": failed,
@@ -189,12 +189,16 @@ def _keep_best(ledger: Ledger, context: WorkerContext, outcomes: list[tuple[Refi
     return write_model(folder, model)
 
 
-def _spread(metric: str, outcomes: list[tuple[RefineJob, Outcome]]) -> dict[str, Any]:
-    values = [outcome.metrics[metric] for _, outcome in outcomes]
-    return {
-        f"{metric}_mean": statistics.fmean(values),
-        f"{metric}_std": statistics.stdev(values) if values[1:] else 0.0,
-    }
+def _spread(names: Sequence[str], outcomes: list[tuple[RefineJob, Outcome]]) -> dict[str, Any]:
+    """Mean and standard deviation over seeds of some metrics, on validation and on test data."""
+    spread: dict[str, Any] = {}
+    for name in (each for score in names for each in (score, test_of(score))):
+        values = [outcome.metrics[name] for _, outcome in outcomes]
+        spread |= {
+            mean_of(name): statistics.fmean(values),
+            std_of(name): statistics.stdev(values) if values[1:] else 0.0,
+        }
+    return spread
 
 
 def _draft(context: WorkerContext, job: RefineJob) -> Path:

@@ -20,7 +20,8 @@ from nas.evaluation.assess import Measure
 from nas.evaluation.border import disk_full
 from nas.evaluation.evaluator import attempt
 from nas.evaluation.outcome import Outcome
-from nas.evaluation.static_metrics import CANDIDATES, COUNTABLE, counted
+from nas.evaluation.static_metrics import CANDIDATES, counted
+from nas.objectives.metrics import STATIC
 from nas.pipeline.executors.ray_tune import cluster, run_trials
 from nas.pipeline.loop import COUNTED, Job, OnTrial, SearchLoop
 from nas.pipeline.run import RunConfig, WorkerContext, begin_run
@@ -143,7 +144,7 @@ def _sampler(
 ) -> optuna.samplers.BaseSampler:
     """Who proposes, through the run's screen if it has one, and its limits on what can be counted beforehand."""
     record = ledger.record
-    limits = [limit for limit in record.parsed_limits if limit.metric in COUNTABLE]
+    limits = [limit for limit in record.parsed_limits if limit.metric in STATIC]
     screen = proxy_score(record.screen, task, record.seed) if record.screen else None
     static_metrics = counted(ledger, space, task) if limits or uses_static_metrics(record.sampler) else None
     if not isinstance(given, optuna.samplers.BaseSampler):

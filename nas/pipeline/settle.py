@@ -18,7 +18,7 @@ from typing import Any
 from nas.errors import RunError
 from nas.evaluation.assess import timings
 from nas.evaluation.border import at_border
-from nas.objectives.objective import MEASURED
+from nas.objectives.metrics import MEASURED
 from nas.runs.front import front_of
 from nas.runs.ledger import Ledger, Trial
 from nas.runs.lock import writing

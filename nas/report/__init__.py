@@ -9,15 +9,10 @@ from pathlib import Path
 from nas.pipeline.settle import settle_unless_busy
 from nas.report.page import write_page
 from nas.report.plots import plot_comparison, plot_front
-from nas.report.view import RunView, view
+from nas.report.view import RunView, all_columns, view
 from nas.runs.ledger import Ledger, open_ledger
 
 __all__ = ["RunView", "plot_comparison", "plot_front", "report", "view", "write_front", "write_page"]
-
-COLUMNS = (
-    *("accuracy", "accuracy_mean", "accuracy_std", "test_accuracy"),
-    *("latency_ms", "latency_quality", "p50_ms", "p95_ms", "size_bytes", "params", "macs"),
-)
 
 
 def report(runs: Sequence[str | Path], to: str | Path | None = None, storage: str = "") -> list[Path]:
@@ -66,8 +61,10 @@ def write_front(run: RunView, to: Path) -> None:
     temporary = to.with_name(to.name + ".part")
     with temporary.open("w", newline="", encoding="utf-8", errors="replace") as file:
         writer = csv.writer(file)
-        writer.writerow(["name", *COLUMNS, "passes"])
+        names = [column.field for column in all_columns(run.record)]
+        names.insert(names.index("latency_ms") + 1, "latency_quality")
+        writer.writerow(["name", *names, "passes"])
         for item in run.front:
             passes = getattr(item, "passes", ())
-            writer.writerow([item.name, *(item.metrics.get(c, "") for c in COLUMNS), "+".join(passes)])
+            writer.writerow([item.name, *(item.metrics.get(name, "") for name in names), "+".join(passes)])
     temporary.replace(to)

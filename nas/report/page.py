@@ -15,28 +15,16 @@ import plotly.graph_objects as go
 from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
-from nas.report.plots import AXES, COLOURS, LABELS, is_wide, latency_bars, run_colour, scaled, staircase
-from nas.report.view import RunView, differences, hypervolumes, is_number, labels_of, measured
-from nas.runs.front import interval_of
+from nas.objectives.metrics import mean_of, metric, std_of
+from nas.report.plots import COLOURS, LABELS, Plane, is_wide, noise_bars, planes_of, run_colour, staircase
+from nas.report.view import Column, RunView, all_columns, differences, hypervolumes, labels_of, measured, short_columns
+from nas.runs.front import interval_of, text_of
 from nas.runs.ledger import Trial
 from nas.runs.models import Model
+from nas.runs.record import RunRecord
 
 REASONS = 20
 """How many kinds of failure the page lists."""
-
-NUMBERS = {
-    "accuracy": ("validation accuracy", ".4f"),
-    "accuracy_mean": ("its mean over seeds", ".4f"),
-    "accuracy_std": ("its deviation", ".4f"),
-    "test_accuracy": ("test accuracy", ".4f"),
-    "latency_ms": ("latency, ms", ".4f"),
-    "p50_ms": ("latency p50, ms", ".4f"),
-    "p95_ms": ("latency p95, ms", ".4f"),
-    "size_bytes": ("size, bytes", ",.0f"),
-    "params": ("parameters", ",.0f"),
-    "macs": ("MACs", ",.0f"),
-}
-"""What is said of a metric at a point: its name and the format of its number."""
 
 FONT = {"family": "system-ui, sans-serif", "size": 13, "color": "#1c1c1e"}
 
@@ -54,12 +42,18 @@ def write_page(runs: Sequence[RunView], to: Path) -> None:
         loader=jinja2.PackageLoader("nas.report", "."), autoescape=True, undefined=jinja2.StrictUndefined
     )
     curves = hypervolumes(runs)
-    figures = {f"figure-{metric}": _front_figure(runs, metric) for metric in AXES}
+    planes = planes_of(runs)
+    figures = {f"figure-{plane.cost}": _front_figure(runs, plane) for plane in planes}
     if any(curves):
         figures["figure-hypervolume"] = _hypervolume_figure(labels_of(runs), curves)
     page = environment.get_template("page.html.j2").render(
-        number=_number,
-        interval_of=interval_of,
+        planes=planes,
+        columns=[_columns(run) for run in runs],
+        noise=_noise,
+        metric=metric,
+        mean_of=mean_of,
+        std_of=std_of,
+        text_of=text_of,
         curves=curves,
         runs=runs,
         labels=labels_of(runs),
@@ -75,70 +69,77 @@ def write_page(runs: Sequence[RunView], to: Path) -> None:
     temporary.replace(to)
 
 
-def _front_figure(runs: Sequence[RunView], metric: str) -> go.Figure:
+def _front_figure(runs: Sequence[RunView], plane: Plane) -> go.Figure:
     figure = go.Figure()
     if len(runs) > 1:
         shown = [item for run in runs for item in run.front]
         for i, (run, label) in enumerate(zip(runs, labels_of(runs), strict=True)):
-            _stage(figure, run.front, metric, label, run_colour(i))
+            _stage(figure, run, run.front, plane, label, run_colour(i))
     else:
         run = runs[0]
         complete = [trial for trial in run.trials if trial.state == "complete"]
         shown = [*complete, *run.models]
-        _points(figure, complete, metric, LABELS["trials"], COLOURS["trials"])
-        _line(figure, run.search_front, metric, LABELS["search front"], COLOURS["search front"], alone=True)
-        _stage(figure, run.refined, metric, LABELS["refined"], COLOURS["refined"], "square")
-        _stage(figure, run.compressed, metric, LABELS["compressed"], COLOURS["compressed"])
+        _points(figure, run, complete, plane, LABELS["trials"], COLOURS["trials"])
+        _line(figure, run.search_front, plane, LABELS["search front"], COLOURS["search front"], alone=True)
+        _stage(figure, run, run.refined, plane, LABELS["refined"], COLOURS["refined"], "square")
+        _stage(figure, run, run.compressed, plane, LABELS["compressed"], COLOURS["compressed"])
         if run.knee is not None:
-            _points(figure, [run.knee], metric, f"knee: {run.knee.name}", COLOURS["knee"], "circle-open", size=18)
-    costs = [scaled(item, metric) for item in measured(shown, metric, "accuracy")]
+            _points(figure, run, [run.knee], plane, f"knee: {run.knee.name}", COLOURS["knee"], "circle-open", size=18)
+    costs = plane.costs(measured(shown, *plane))
     axis = {"type": "log", "tickvals": _ticks(costs)} if is_wide(costs) else {"type": "linear"}
-    _lay_out(figure, AXES[metric], "validation accuracy", height=460)
+    _lay_out(figure, *plane.labels, height=460)
     return figure.update_layout(xaxis=axis, legend={"orientation": "h", "y": -0.2}, showlegend=True)
 
 
 def _stage(
-    figure: go.Figure, items: Sequence[Trial | Model], metric: str, name: str, colour: str, symbol: str = "circle"
+    figure: go.Figure,
+    run: RunView,
+    items: Sequence[Trial | Model],
+    plane: Plane,
+    name: str,
+    colour: str,
+    symbol: str = "circle",
 ) -> None:
-    _bars(figure, items, metric, name, colour)
-    _line(figure, items, metric, name, colour)
-    _points(figure, items, metric, name, colour, symbol)
+    _bars(figure, items, plane, name, colour)
+    _line(figure, items, plane, name, colour)
+    _points(figure, run, items, plane, name, colour, symbol)
 
 
 def _points(
     figure: go.Figure,
+    run: RunView,
     items: Sequence[Trial | Model],
-    metric: str,
+    plane: Plane,
     name: str,
     colour: str,
     symbol: str = "circle",
     size: int = 8,
 ) -> None:
-    known = measured(items, metric, "accuracy")
+    known = measured(items, *plane)
     if not known:
         return
     figure.add_scatter(
-        x=[scaled(item, metric) for item in known],
-        y=[item.metrics["accuracy"] for item in known],
+        x=plane.costs(known),
+        y=plane.scores(known),
         mode="markers",
         name=str(escape(name)),
         legendgroup=name,
         marker={"size": size, "symbol": symbol, "color": colour},
-        hovertext=[_hover(item) for item in known],
+        hovertext=[_hover(item, run.record) for item in known],
         hoverinfo="text",
     )
 
 
 def _line(
-    figure: go.Figure, items: Sequence[Trial | Model], metric: str, name: str, colour: str, alone: bool = False
+    figure: go.Figure, items: Sequence[Trial | Model], plane: Plane, name: str, colour: str, alone: bool = False
 ) -> None:
     """The staircase through a stage; dashed and with its own legend entry when it stands `alone`."""
-    steps = staircase(items, metric)
+    steps = staircase(items, plane)
     if not steps:
         return
     figure.add_scatter(
-        x=[scaled(item, metric) for item in steps],
-        y=[item.metrics["accuracy"] for item in steps],
+        x=plane.costs(steps),
+        y=plane.scores(steps),
         mode="lines",
         line={"shape": "hv", "width": 1.5, "color": colour, "dash": "dash" if alone else "solid"},
         name=str(escape(name)),
@@ -148,23 +149,24 @@ def _line(
     )
 
 
-def _bars(figure: go.Figure, items: Sequence[Trial | Model], metric: str, name: str, colour: str) -> None:
-    """The spread of accuracy over seeds around its mean, and the noise of latency."""
+def _bars(figure: go.Figure, items: Sequence[Trial | Model], plane: Plane, name: str, colour: str) -> None:
+    """The spread of the score over seeds around its mean, and the noise of the cost."""
     still: dict[str, Any] = {"mode": "markers", "marker": {"opacity": 0}, "showlegend": False, "hoverinfo": "skip"}
     bar: dict[str, Any] = {"thickness": 1, "color": colour}
-    if several := measured(items, metric, "accuracy_mean", "accuracy_std"):
+    mean, deviation = mean_of(plane.score), std_of(plane.score)
+    if several := measured(items, plane.cost, mean, deviation):
         figure.add_scatter(
-            x=[scaled(item, metric) for item in several],
-            y=[item.metrics["accuracy_mean"] for item in several],
-            error_y={**bar, "array": [abs(item.metrics["accuracy_std"]) for item in several], "width": 3},
+            x=plane.costs(several),
+            y=[item.metrics[mean] for item in several],
+            error_y={**bar, "array": [abs(item.metrics[deviation]) for item in several], "width": 3},
             legendgroup=name,
             **still,
         )
-    noisy, below, above = latency_bars(items)
-    if metric == "latency_ms" and noisy:
+    noisy, below, above = noise_bars(items, plane)
+    if noisy:
         figure.add_scatter(
-            x=[item.metrics["latency_ms"] for item in noisy],
-            y=[item.metrics["accuracy"] for item in noisy],
+            x=plane.costs(noisy),
+            y=plane.scores(noisy),
             error_x={**bar, "array": above, "arrayminus": below, "width": 0},
             legendgroup=name,
             **still,
@@ -188,18 +190,28 @@ def _kind(reason: str) -> str:
     return re.sub(r" \([\d.e+-]+\)", "", reason)
 
 
-def _hover(item: Trial | Model) -> str:
+def _hover(item: Trial | Model, record: RunRecord) -> str:
     """The text at a point, as Plotly's HTML: name, numbers, architecture."""
-    numbers = [f"{said} <b>{text}</b>" for key, (said, _) in NUMBERS.items() if (text := _number(item, key))]
+    shown = ((column.heading, column.text(item)) for column in all_columns(record))
+    numbers = [f"{escape(heading)} <b>{text}</b>" for heading, text in shown if text]
     decisions = [f"{escape(path)} = {escape(str(label))}" for path, label in item.decisions.items()]
     return "<br>".join([f"<b>{escape(item.name)}</b>", *numbers, "", *decisions])
 
 
-def _number(item: Trial | Model, metric: str) -> str:
-    """A metric as text, a noisy latency marked; nothing where it was not measured."""
-    value = item.metrics.get(metric)
-    mark = "~" if metric == "latency_ms" and item.metrics.get("latency_quality") == "noisy" else ""
-    return mark + format(value, NUMBERS[metric][1]) if is_number(value) else ""
+def _columns(run: RunView) -> list[Column]:
+    """The columns of a run's table: those that matter, then whatever else its front has."""
+    first = short_columns(run.record)
+    there = {column.field for column in first} | {
+        field(name) for name in run.record.scores for field in (mean_of, std_of)
+    }
+    others = [column for column in all_columns(run.record) if column.field not in there]
+    return first + [column for column in others if any(column.text(item) for item in run.front)]
+
+
+def _noise(item: Trial | Model, name: str) -> str:
+    """The interval of a metric as text; nothing where it has none."""
+    interval = interval_of(item.metrics, name)
+    return " – ".join(format(end, metric(name).form) for end in interval) if interval else ""
 
 
 def _hypervolume_figure(labels: Sequence[str], curves: Sequence[Sequence[float]]) -> go.Figure:

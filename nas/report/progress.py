@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from nas.objectives.metrics import mean_of, std_of, test_of
 from nas.pipeline.loop import COUNTED
-from nas.runs.front import front_of, hypervolume_of
+from nas.runs.front import front_of, hypervolume_of, said, text_of
 from nas.runs.ledger import Ledger, Trial
 from nas.runs.models import Model
+from nas.runs.record import RunRecord
 from nas.terminal import Terminal
 
 PACE = 0.02
@@ -79,9 +81,9 @@ class SearchProgress:
         state = f"front {front}, hypervolume {volume:.3f}, about {_readable(left)} left"
         self.bar.update(self.task, completed=len(trials), state=state)
         if not self.live:
-            self.console.print(f"{len(trials)}/{self.wanted} {describe(trial)}; {state}")
+            self.console.print(f"{len(trials)}/{self.wanted} {describe(trial, ledger.record.sought)}; {state}")
         elif trial.state == "failed":
-            self.console.print(describe(trial))
+            self.console.print(describe(trial, ledger.record.sought))
 
     def _left(self, done: int) -> float:
         """Seconds until the last trial, at the pace of this sitting."""
@@ -90,17 +92,26 @@ class SearchProgress:
         return min(left, max(0.0, self.time_s - elapsed)) if self.time_s is not None else left
 
 
-def describe(trial: Trial) -> str:
-    """One line about a trial."""
+def describe(trial: Trial, names: Sequence[str]) -> str:
+    """One line about a trial: what became of it, and its metrics of some names."""
     if trial.state != "complete":
         return f"trial {trial.number} {trial.state}: {trial.reason}"
-    m = trial.metrics
-    return f"trial {trial.number}: accuracy {m['accuracy']:.4f}, {latency_text(m)}, {m['size_bytes']:,} bytes"
+    return f"trial {trial.number}: {listed(trial.metrics, names)}"
 
 
-def latency_text(metrics: Mapping[str, Any], unit: str = " ms") -> str:
-    """A latency; `~` stands before one that was measured while the device was disturbed."""
-    return f"{'~' if metrics.get('latency_quality') == 'noisy' else ''}{metrics['latency_ms']:.4f}{unit}"
+def listed(metrics: Mapping[str, Any], names: Sequence[str]) -> str:
+    """The metrics of some names that are known, in a sentence; `~` stands before what was measured while disturbed."""
+    return ", ".join(text for name in names if (text := said(metrics, name)))
+
+
+def scores_text(metrics: Mapping[str, Any], record: RunRecord) -> str:
+    """What matters of a model: its main score, that over seeds and on test data, its objectives and limits."""
+    main, *others = record.sought
+    mean, deviation, test = (text_of(metrics, field(main), main) for field in (mean_of, std_of, test_of))
+    seeds = f" (seeds {mean} ± {deviation})" if mean else ""
+    return ", ".join(
+        filter(None, (said(metrics, main) + seeds, f"test {test}" if test else "", listed(metrics, others)))
+    )
 
 
 def what_passes_brought(model: Model) -> str:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from nas.objectives.metrics import METRICS, mean_of, metric, std_of, test_of
 from nas.objectives.objective import Objective
-from nas.runs.front import front_of, hypervolume_over_trials, knee_of, number_of
+from nas.runs.front import front_of, hypervolume_over_trials, knee_of, number_of, text_of
 from nas.runs.ledger import Ledger, Trial
 from nas.runs.models import Model
 from nas.runs.record import RunRecord
@@ -44,6 +45,53 @@ class RunView:
     front: Sequence[Trial | Model]
     knee: Trial | Model | None
     hypervolume: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A number that is shown of each item.
+
+    Attributes:
+        field: Where it stands among an item's metrics.
+        of: The metric that it is of, whose format it has.
+        heading: What it is called.
+    """
+
+    field: str
+    of: str
+    heading: str
+
+    def text(self, item: Trial | Model) -> str:
+        """The number of an item as it is written; nothing where it is not known."""
+        return text_of(item.metrics, self.field, self.of)
+
+
+def short_columns(record: RunRecord) -> list[Column]:
+    """What a narrow table shows: the main metric, its test score, the objectives, and what bears a limit."""
+    main, *others = record.sought
+    test = Column(test_of(main), main, f"test {metric(main).title}")
+    return [Column(main, main, metric(main).label), test, *(Column(name, name, metric(name).label) for name in others)]
+
+
+def all_columns(record: RunRecord) -> list[Column]:
+    """Every number of an item: the scores on validation data, over seeds and on test data, then all other metrics."""
+    columns: list[Column] = []
+    for name in record.scores:
+        title = metric(name).title
+        columns += [
+            Column(name, name, f"validation {title}"),
+            Column(mean_of(name), name, "its mean over seeds"),
+            Column(std_of(name), name, "its deviation"),
+            Column(test_of(name), name, f"test {title}"),
+        ]
+    return columns + [Column(name, name, each.label) for name, each in METRICS.items() if each.stage != "trained"]
+
+
+def costs_of(runs: Sequence[RunView]) -> list[str]:
+    """What the main metric is drawn against: the other objectives of the first run; latency and size with only one."""
+    main = runs[0].record.main
+    others = [objective.metric for objective in runs[0].objectives if objective.metric != main]
+    return list(dict.fromkeys((*others, "latency_ms", "size_bytes")))[: max(2, len(others))]
 
 
 def view(ledger: Ledger) -> RunView:

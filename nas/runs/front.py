@@ -13,7 +13,8 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from nas.objectives import pareto
-from nas.objectives.objective import MEASURED, Limit, Objective, excess, minimised
+from nas.objectives.metrics import MEASURED, better, metric
+from nas.objectives.objective import Limit, Objective, excess, minimised
 from nas.runs.ledger import Trial
 
 
@@ -117,9 +118,43 @@ def number_of(metrics: Mapping[str, Any], name: str) -> float:
         return math.nan
 
 
-def interval_of(metrics: Mapping[str, Any]) -> tuple[float, float] | None:
-    """The interval of a measured latency in milliseconds; None where there is none."""
-    given = metrics.get("latency_interval_ms")
+def text_of(metrics: Mapping[str, Any], name: str, of: str = "") -> str:
+    """A metric as it is written, `~` before what was measured in a noisy moment; nothing where it is not known.
+
+    Args:
+        metrics: Of a trial or model.
+        name: The field.
+        of: The metric that the field is of, where that is another: `accuracy` of `test_accuracy`.
+    """
+    value, known = number_of(metrics, name), metric(of or name)
+    mark = "~" if known.noise and metrics.get("latency_quality") == "noisy" else ""
+    return "" if math.isnan(value) else f"{mark}{value:{known.form}}"
+
+
+def said(metrics: Mapping[str, Any], name: str) -> str:
+    """A metric in a sentence: `accuracy 0.9123`, `latency 0.0700 ms`; nothing where it is not known."""
+    value, known = text_of(metrics, name), metric(name)
+    return f"{known.title} {value} {known.unit}".strip() if value else ""
+
+
+def best_of(items: Sequence[Item], name: str) -> Item:
+    """The best of items by one metric; what does not have it comes last, and of equal ones the first is taken.
+
+    Raises:
+        ValueError: If there is no item.
+    """
+    return max(items, key=lambda item: goodness(item.metrics, name))
+
+
+def goodness(metrics: Mapping[str, Any], name: str) -> float:
+    """A metric with the sign that makes the largest the best; minus infinity where it is not known."""
+    value = number_of(metrics, name)
+    return -math.inf if math.isnan(value) else better(name, value)
+
+
+def interval_of(metrics: Mapping[str, Any], name: str = "latency_ms") -> tuple[float, float] | None:
+    """The interval of a metric's noise in its unit; None where there is none."""
+    given = metrics.get(metric(name).noise)
     if not isinstance(given, list | tuple) or len(given) != 2:  # pyright: ignore[reportUnknownArgumentType]
         return None
     low, high = (number_of({"": value}, "") for value in given)  # pyright: ignore[reportUnknownVariableType]
@@ -145,10 +180,10 @@ def _complete(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def _noise(items: Sequence[Measured], objectives: Sequence[Objective]) -> pareto.Points:
-    """Half the interval of a measured latency; nothing for what is exact or has no interval."""
+    """Half the interval of what is noisy; nothing for what is exact or has no interval."""
     noise = np.zeros((len(items), len(objectives)))
     for k, objective in enumerate(objectives):
-        if objective.metric == "latency_ms":
-            intervals = [interval_of(item.metrics) or (0.0, 0.0) for item in items]
+        if metric(objective.metric).noise:
+            intervals = [interval_of(item.metrics, objective.metric) or (0.0, 0.0) for item in items]
             noise[:, k] = [(high - low) / 2 for low, high in intervals]
     return noise

@@ -75,6 +75,21 @@ class RunRecord:
         """The limits as values."""
         return tuple(parse_limit(text) for text in self.limits)
 
+    @property
+    def main(self) -> str:
+        """The metric by which models are chosen where nothing else is said."""
+        return "accuracy"
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """All metrics of trained weights that the run's models have, the main one first."""
+        return ("accuracy",)
+
+    @property
+    def sought(self) -> tuple[str, ...]:
+        """What matters in this run: the main metric, the objectives, and what bears a limit; each once."""
+        return tuple(dict.fromkeys((self.main, *self.objectives, *(limit.metric for limit in self.parsed_limits))))
+
 
 def read_record(folder: Path) -> RunRecord:
     """Read the terms of a run.

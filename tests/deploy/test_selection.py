@@ -73,7 +73,7 @@ def test_a_limit_on_what_is_no_objective_finds_what_is_off_the_front(ledger: Led
         ("3-refined", None, (), "unknown model '3-refined'; known: 1-refined, .*Did you mean"),
         ("2-refined", 1, (), "trial 1: unknown model '2-refined'; known: 1-refined, 1-refined-int8"),
         ("1-refined", None, ("latency_ms<=1.6",), r"run: 1-refined breaks latency_ms<=1.6 \(2, 25.0% beyond\)\.\n"
-         r"The most accurate model that meets it is 1-refined-int8 \(accuracy 0.8800\): --model 1-refined-int8"),
+         r"The best model that meets it is 1-refined-int8 \(accuracy 0.8800\): --model 1-refined-int8"),
         ("1-refined", None, ("macs<=1",), r"breaks macs<=1 \(unknown\)"),
         (None, 1, ("latency_ms<=0.8",), r"none of 2 models is within the limits; the nearest of them, 1-refined-int8, "
          r"breaks latency_ms<=0.8 \(1, 25.0% beyond\)\.\n.*is 2-refined "),

@@ -13,8 +13,8 @@ import pytest
 
 from nas.report import RunView, plot_comparison, plot_front, write_page
 from nas.report.page import _front_figure, _hover
-from nas.report.plots import _listed, is_wide, latency_bars, staircase
-from nas.report.view import differences, hypervolumes, labels_of
+from nas.report.plots import Plane, _listed, is_wide, noise_bars, planes_of, staircase
+from nas.report.view import costs_of, differences, hypervolumes, labels_of
 from nas.runs.front import front_of, hypervolume_of, hypervolume_over_trials, knee_of
 from nas.runs.ledger import Trial
 from nas.runs.models import Model
@@ -159,8 +159,12 @@ def test_the_page_says_the_hypervolume_that_the_terminal_says(tmp_path: Path) ->
     assert said in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
-def traces(runs: Sequence[RunView], metric: str = "latency_ms") -> list[dict[str, Any]]:
-    return json.loads(_front_figure(runs, metric).to_json())["data"]
+LATENCY = Plane("latency_ms", "accuracy")
+SIZE = Plane("size_bytes", "accuracy")
+
+
+def traces(runs: Sequence[RunView], plane: Plane = LATENCY) -> list[dict[str, Any]]:
+    return json.loads(_front_figure(runs, plane).to_json())["data"]
 
 
 def test_every_stage_stands_in_the_figure() -> None:
@@ -179,8 +183,8 @@ def test_noise_stands_at_the_latency_only() -> None:
     first = run.refined[0].metrics["latency_ms"]
     assert level[0]["array"][0] == pytest.approx(first * 0.05)
     assert level[0]["arrayminus"][0] == pytest.approx(first * 0.01)
-    assert not any("error_x" in trace for trace in traces([run], "size_bytes"))
-    assert latency_bars([replace(run.refined[0], metrics={"latency_ms": 1.0, "accuracy": 0.5})]) == ([], [], [])
+    assert not any("error_x" in trace for trace in traces([run], SIZE))
+    assert noise_bars([replace(run.refined[0], metrics={"latency_ms": 1.0, "accuracy": 0.5})], LATENCY) == ([], [], [])
 
 
 def test_a_run_keeps_its_colour_in_a_comparison() -> None:
@@ -195,11 +199,11 @@ def test_a_run_keeps_its_colour_in_a_comparison() -> None:
 
 
 def test_validation_and_test_accuracy_have_different_names() -> None:
-    text = _hover(models()[0])
+    text = _hover(models()[0], RECORD)
     assert "validation accuracy <b>0.8750</b>" in text
     assert "test accuracy <b>0.8600</b>" in text
     assert "width = 16" in text
-    assert "size" not in _hover(replace(models()[0], metrics={"size_bytes": math.nan}))
+    assert "size" not in _hover(replace(models()[0], metrics={"size_bytes": math.nan}), RECORD)
 
 
 def test_axes_are_logarithmic_where_costs_span_a_decade() -> None:
@@ -211,7 +215,17 @@ def test_axes_are_logarithmic_where_costs_span_a_decade() -> None:
 
 def test_a_staircase_holds_what_is_not_dominated() -> None:
     worse = replace(trials()[0], metrics={"accuracy": 0.1, "latency_ms": 1.0})
-    assert staircase([*trials(), worse], "latency_ms") == trials()[:8]
+    assert staircase([*trials(), worse], LATENCY) == trials()[:8]
+
+
+def test_the_main_metric_is_drawn_against_each_other_objective() -> None:
+    def costs(*objectives: str) -> list[str]:
+        return costs_of([shown(trials(), [], replace(RECORD, objectives=objectives))])
+
+    assert costs("accuracy", "latency_ms") == costs("accuracy") == ["latency_ms", "size_bytes"]
+    assert costs("accuracy", "params") == ["params", "latency_ms"]
+    assert costs("accuracy", "macs", "p95_ms", "size_bytes") == ["macs", "p95_ms", "size_bytes"]
+    assert planes_of([shown(trials(), [])])[1].labels == ("size (bytes)", "validation accuracy")
 
 
 def test_runs_of_one_name_are_told_apart() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from example_runs import RECORD
 
-from nas.report.progress import SearchProgress, latency_text, pace, what_passes_brought
+from nas.report.progress import SearchProgress, describe, listed, pace, scores_text, what_passes_brought
 from nas.runs.ledger import Trial, create_ledger
 from nas.runs.models import Model
 from nas.terminal import Terminal
@@ -57,5 +57,13 @@ def test_what_is_to_be_said_of_the_data_is_said_once(tmp_path: Path, capsys: pyt
 
 
 def test_a_noisy_latency_is_marked() -> None:
-    assert latency_text({"latency_ms": 0.07, "latency_quality": "noisy"}) == "~0.0700 ms"
-    assert latency_text({"latency_ms": 0.07}, unit="") == "0.0700"
+    metrics = {"latency_ms": 0.07, "latency_quality": "noisy", "p50_ms": 0.1, "size_bytes": 12345, "params": None}
+    names = ("latency_ms", "p50_ms", "size_bytes", "params", "macs")
+    assert listed(metrics, names) == "latency ~0.0700 ms, p50 0.1000 ms, size 12,345 bytes"
+    assert describe(Trial(3, "complete", {}, metrics), ("latency_ms",)) == "trial 3: latency ~0.0700 ms"
+
+
+def test_scores_stand_beside_those_over_seeds_and_on_test_data() -> None:
+    metrics = {"accuracy": 0.9, "accuracy_mean": 0.8, "accuracy_std": 0.1, "test_accuracy": 0.7, "latency_ms": 1.0}
+    assert scores_text(metrics, RECORD) == "accuracy 0.9000 (seeds 0.8000 ± 0.1000), test 0.7000, latency 1.0000 ms"
+    assert scores_text({"accuracy": 0.9}, RECORD) == "accuracy 0.9000"

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.objectives.objective import METRICS, Limit
+from nas.objectives.metrics import needs_training
+from nas.objectives.objective import Limit
 from nas.samplers.base import Sampler, StaticMetrics, unseen
 from nas.samplers.bo.acquisition import Acquisition, Foresight, Predictions, Predictors
 from nas.samplers.bo.models import Learner
@@ -216,9 +217,9 @@ def sought(number: int, predicted: Collection[int], names: Sequence[str]) -> Seq
     Args:
         number: Of the trial.
         predicted: The objectives that are predicted.
-        names: Of all objectives; where there are none, or one is none of `METRICS`, it is taken to need training.
+        names: Of all objectives; where there are none, or one is no metric of ours, it is taken to need training.
     """
-    alone = [k for k in sorted(predicted) if not names or names[k] not in METRICS or METRICS[names[k]].needs_training]
+    alone = [k for k in sorted(predicted) if not names or needs_training(names[k])]
     if number % _ALONE or not alone:
         return ()
     return (alone[number // _ALONE % len(alone)],)
