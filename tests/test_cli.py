@@ -162,12 +162,12 @@ def test_a_model_with_seeds_is_shown_on_ascii() -> None:
 from pathlib import Path
 from nas.cli import _show_model, speak_any_encoding
 from nas.runs.models import Model
-from test_ledger import RECORD
+from example_runs import RECORD
 speak_any_encoding()
 metrics = dict(accuracy=.9, accuracy_mean=.8, accuracy_std=.1, test_accuracy=.7, latency_ms=1.0, size_bytes=1)
 _show_model(Model("1-refined", 1, "refined", (), None, {}, metrics, Path()), RECORD, False)
 """
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     assert "(seeds 0.8000 \\xb1 0.1000)" in done.stdout
 

@@ -117,7 +117,7 @@ def needs_training(name: str) -> bool:
     return found is None or found.stage == "trained"
 
 
-def test_of(name: str) -> str:
+def on_test(name: str) -> str:
     """The field of a metric on the test split: `test_accuracy`, `test_rmse:price`."""
     return f"test_{name}"
 

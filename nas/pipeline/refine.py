@@ -14,7 +14,7 @@ from nas.evaluation.assess import Measure, assess
 from nas.evaluation.border import at_border
 from nas.evaluation.evaluator import attempt
 from nas.evaluation.outcome import WORKER_DIED, Outcome
-from nas.objectives.metrics import mean_of, std_of, test_of
+from nas.objectives.metrics import mean_of, on_test, std_of
 from nas.pipeline.executors.ray_tune import cluster, run_jobs
 from nas.pipeline.run import WorkerContext, open_run
 from nas.pipeline.settle import settle
@@ -192,7 +192,7 @@ def _keep_best(ledger: Ledger, context: WorkerContext, outcomes: list[tuple[Refi
 def _spread(names: Sequence[str], outcomes: list[tuple[RefineJob, Outcome]]) -> dict[str, Any]:
     """Mean and standard deviation over seeds of some metrics, on validation and on test data."""
     spread: dict[str, Any] = {}
-    for name in (each for score in names for each in (score, test_of(score))):
+    for name in (each for score in names for each in (score, on_test(score))):
         values = [outcome.metrics[name] for _, outcome in outcomes]
         spread |= {
             mean_of(name): statistics.fmean(values),

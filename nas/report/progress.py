@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from nas.objectives.metrics import mean_of, std_of, test_of
+from nas.objectives.metrics import mean_of, on_test, std_of
 from nas.pipeline.loop import COUNTED
 from nas.runs.front import front_of, hypervolume_of, said, text_of
 from nas.runs.ledger import Ledger, Trial
@@ -107,7 +107,7 @@ def listed(metrics: Mapping[str, Any], names: Sequence[str]) -> str:
 def scores_text(metrics: Mapping[str, Any], record: RunRecord) -> str:
     """What matters of a model: its main score, that over seeds and on test data, its objectives and limits."""
     main, *others = record.sought
-    mean, deviation, test = (text_of(metrics, field(main), main) for field in (mean_of, std_of, test_of))
+    mean, deviation, test = (text_of(metrics, field(main), main) for field in (mean_of, std_of, on_test))
     seeds = f" (seeds {mean} ± {deviation})" if mean else ""
     return ", ".join(
         filter(None, (said(metrics, main) + seeds, f"test {test}" if test else "", listed(metrics, others)))

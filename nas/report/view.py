@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from nas.objectives.metrics import METRICS, mean_of, metric, std_of, test_of
+from nas.objectives.metrics import METRICS, mean_of, metric, on_test, std_of
 from nas.objectives.objective import Objective
 from nas.runs.front import front_of, hypervolume_over_trials, knee_of, number_of, text_of
 from nas.runs.ledger import Ledger, Trial
@@ -69,7 +69,7 @@ class Column:
 def short_columns(record: RunRecord) -> list[Column]:
     """What a narrow table shows: the main metric, its test score, the objectives, and what bears a limit."""
     main, *others = record.sought
-    test = Column(test_of(main), main, f"test {metric(main).title}")
+    test = Column(on_test(main), main, f"test {metric(main).title}")
     return [Column(main, main, metric(main).label), test, *(Column(name, name, metric(name).label) for name in others)]
 
 
@@ -82,7 +82,7 @@ def all_columns(record: RunRecord) -> list[Column]:
             Column(name, name, f"validation {title}"),
             Column(mean_of(name), name, "its mean over seeds"),
             Column(std_of(name), name, "its deviation"),
-            Column(test_of(name), name, f"test {title}"),
+            Column(on_test(name), name, f"test {title}"),
         ]
     return columns + [Column(name, name, each.label) for name, each in METRICS.items() if each.stage != "trained"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nas.errors import ObjectiveError
-from nas.objectives.metrics import MEASURED, METRICS, STATIC, better, mean_of, metric, needs_training, std_of, test_of
+from nas.objectives.metrics import MEASURED, METRICS, STATIC, better, mean_of, metric, needs_training, on_test, std_of
 
 
 def test_a_stage_says_when_a_metric_is_known() -> None:
@@ -56,10 +56,10 @@ def test_the_nearest_is_named() -> None:
 
 
 def test_fields_of_seeds_and_of_the_test_split() -> None:
-    assert (mean_of("accuracy"), std_of("accuracy"), test_of("accuracy")) == (
+    assert (mean_of("accuracy"), std_of("accuracy"), on_test("accuracy")) == (
         "accuracy_mean", "accuracy_std", "test_accuracy"
     )  # fmt: skip
-    assert (mean_of("rmse:a_mean"), std_of("rmse:a"), test_of("rmse:a")) == (
+    assert (mean_of("rmse:a_mean"), std_of("rmse:a"), on_test("rmse:a")) == (
         "rmse_mean:a_mean", "rmse_std:a", "test_rmse:a"
     )  # fmt: skip
 

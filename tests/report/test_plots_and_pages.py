@@ -139,7 +139,7 @@ EVIL = "<script>alert('x')</script>&\"'"
 
 def test_nothing_from_users_or_data_is_markup(tmp_path: Path) -> None:
     texts = ("name", "command", "space_file", "task", "data", "label", "target", "sampler", "revision", "created")
-    record = replace(RECORD, **dict.fromkeys(texts, EVIL), limits=(EVIL,), versions={EVIL: EVIL})
+    record = replace(RECORD, **dict.fromkeys(texts, EVIL), limits=(f"rmse:{EVIL}<=1",), versions={EVIL: EVIL})
     evil_trials = [replace(t, decisions={EVIL: EVIL}, reason=EVIL) for t in trials()]
     evil_models = [replace(m, name=EVIL, passes=(EVIL,), decisions={EVIL: EVIL}) for m in models()]
     run = shown(evil_trials, evil_models, RECORD)

@@ -98,7 +98,7 @@ def test_cheap_metrics_are_the_same_for_all() -> None:
         return {"params" if architecture.network["width"] > 2 else "macs": 1.0}
 
     study = optuna.create_study(sampler=sampler("surrogate", SPACE, static_metrics=changing))
-    with pytest.raises(SamplerError, match="cheap: .*; expected the same metrics of all"):
+    with pytest.raises(SamplerError, match="static_metrics: .*; expected the same metrics of all"):
         for _ in range(30):
             trial = study.ask()
             SPACE.ask(trial)
