@@ -439,9 +439,9 @@ def test_a_space_file_that_is_wrong_says_where(tmp_path: Path, source: str, mess
 
 
 def test_a_space_file_imports_from_its_folder(tmp_path: Path) -> None:
-    (tmp_path / "mine_of_this_test.py").write_text("widths = (1, 2, 3)")
+    (tmp_path / "widths_of_this_test.py").write_text("widths = (1, 2, 3)")
     (tmp_path / "s.py").write_text(
-        "from mine_of_this_test import widths\nimport nas\nspace = nas.Space([nas.choose(*widths)])"
+        "from widths_of_this_test import widths\nimport nas\nspace = nas.Space([nas.choose(*widths)])"
     )
     assert load_space(tmp_path / "s.py").size == 3
     with pytest.raises(SpaceError, match="there is no such file"):

@@ -26,7 +26,7 @@ def at_home(home: Path, *arguments: str, **variables: str) -> list[str]:
     [
         ("-c", "import nas.targets.local"),
         ("-c", "import nas, onnxruntime"),
-        (str(NAS / "devices" / "measure.py"), "-h"),
+        (str(NAS / "targets" / "measure.py"), "-h"),
     ],
     ids=["package", "import nas", "measure.py alone"],
 )
