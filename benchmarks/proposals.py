@@ -24,7 +24,7 @@ from nas.evaluation.static_metrics import CANDIDATES, counted
 from nas.objectives.objective import parse_limit
 from nas.pipeline.executors.simulated import memory_ledger
 from nas.pipeline.loop import SearchLoop
-from nas.pipeline.run import OBJECTIVES
+from nas.pipeline.run_config import DEFAULTS
 from nas.targets.measure import fingerprint
 from nas.tasks import Task
 from nas.tasks.task import Modality, Split
@@ -58,7 +58,7 @@ def judged(decisions: Mapping[str, object], counts: Mapping[str, float]) -> Outc
 
 def seconds(space: Space, name: str, trials: int, limits: tuple[str, ...]) -> list[float]:
     """The processor seconds of each proposal of a search."""
-    ledger = memory_ledger(space, OBJECTIVES, sampler("random", space), limits)
+    ledger = memory_ledger(space, DEFAULTS.objectives, sampler("random", space), limits)
     task = task_of(space)
     static_metrics = counted(ledger, space, task)
     ledger.study.sampler = sampler(

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from nas.blocks import Network
 from nas.evaluation.build import build
-from nas.pipeline.run import WorkerContext
+from nas.pipeline.context import WorkerContext
 from nas.runs.models import Model
 from nas.training import Training, accuracy, train
 

@@ -1,6 +1,7 @@
 """Hardware-aware, multimodal neural architecture search: from data and possible networks to a model on the device."""
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from nas.errors import NasError
@@ -37,4 +38,4 @@ def __getattr__(name: str) -> Any:
         from nas.blocks import module
 
         return module
-    raise AttributeError(f"module 'nas' has no attribute {name!r}")
+    raise AttributeError(f"module 'nas' has no attribute {name!r}", name=name, obj=sys.modules[__name__])

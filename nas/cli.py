@@ -17,7 +17,8 @@ import typer
 from rich.table import Table
 
 from nas.errors import NasError
-from nas.runs.storage_url import STORAGE, masked
+from nas.options import Address, Data, Run, Storage, Workers, with_terms
+from nas.runs.storage_url import masked
 from nas.terminal import Terminal, in_columns, speak_any_encoding
 
 app = typer.Typer(
@@ -32,19 +33,6 @@ OWN_COPY = "It runs the run's own copy of its space's file, a Python program: op
 
 MEASURE_S = 10.0
 """How long `nas measure` tries to find a quiet moment."""
-
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
-Data = Annotated[Path | None, typer.Option(help="Data folder of the task, or the table.")]
-Storage = Annotated[
-    str,
-    typer.Option(
-        envvar=STORAGE,
-        show_envvar=False,
-        help=f"URL of a database that holds the study; better in {STORAGE}: others see a command's options.",
-    ),
-]
-Workers = Annotated[int | None, typer.Option(min=1, help="Trainings at a time.", show_default="one for each core")]
-Address = Annotated[str | None, typer.Option(help="Address of a running Ray cluster.")]
 
 
 def _alone(context: typer.Context, as_json: bool) -> bool:
@@ -73,43 +61,17 @@ def nas(
 
 
 @app.command(epilog=PROGRAM)
+@with_terms
 def search(
     space: Annotated[Path, typer.Argument(metavar="SPACE.py", help="Python program that defines the search space.")],
     run: Annotated[Path, typer.Option(help="Run folder; one that holds a run is resumed.")] = Path("results/runs/run"),
-    task: Annotated[str | None, typer.Option(help="Built-in task.", show_default="digits")] = None,
-    data: Data = None,
-    label: Annotated[str | None, typer.Option(help="Column of the table to predict.")] = None,
     trials: Annotated[int, typer.Option(min=1, help="Architectures to evaluate in all.")] = 50,
     time: Annotated[str | None, typer.Option(help="Begin no trial after this time: 90s, 10m, 2h.")] = None,
-    sampler: Annotated[
-        str | None,
-        typer.Option(
-            help="Who proposes: random, grid, local, evolution, nsga2, nsga3, reinforce, cem, adversarial, surrogate; "
-            "tpe, gp, optuna:<class>, optunahub:<package>.",
-            show_default="surrogate",
-        ),
-    ] = None,
-    screen: Annotated[
-        str | None,
-        typer.Option(
-            help="Proxy that chooses among proposals: synflow, naswot, grad_norm, params.", show_default="none"
-        ),
-    ] = None,
-    proposals: Annotated[
-        int | None, typer.Option(min=1, help="Proposals that the screen chooses from.", show_default="8")
-    ] = None,
-    objective: Annotated[
-        list[str] | None,
-        typer.Option(help="Metric to optimise; repeat.", show_default="accuracy, latency_ms, size_bytes"),
-    ] = None,
-    limit: Annotated[list[str] | None, typer.Option(help="For example 'latency_ms<=2'; repeat.")] = None,
-    target: Annotated[str | None, typer.Option(help="Device the model is for.", show_default="local")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of each trial.", show_default="10")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random.", show_default="0")] = None,
     workers: Workers = None,
     address: Address = None,
     storage: Storage = "",
     as_json: Json = False,
+    **terms: Any,
 ) -> None:
     """Search a space, or go on with a run."""
     import optuna
@@ -123,24 +85,14 @@ def search(
         ledger = run_search(
             space,
             run,
-            task=task,
-            data=data,
-            label=label,
             trials=trials,
             time_s=seconds,
-            sampler=sampler,
-            screen=screen,
-            proposals=proposals,
-            objectives=objective or None,
-            limits=limit or None,
-            target=target,
-            epochs=epochs,
-            seed=seed,
             workers=workers,
             address=address,
             storage=storage,
             command=_command_line(),
             on_trial=progress.on_trial,
+            **terms,
         )
     _summarise(ledger.folder, storage, as_json)
 

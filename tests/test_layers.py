@@ -11,7 +11,8 @@ import pytest
 NAS = Path(__file__).resolve().parent.parent / "nas"
 ORDER = [
     "errors", "space", "objectives", "runs", "terminal", "samplers", "runtime", "blocks", "tasks", "training",
-    "targets", "formats", "compression", "evaluation", "pipeline", "deploy", "report", "doctor", "cli", "__main__",
+    "targets", "formats", "compression", "evaluation", "pipeline", "deploy", "report", "doctor", "options", "cli",
+    "__main__",
 ]  # fmt: skip
 NO_TORCH = {"errors", "space", "objectives", "runs", "terminal", "samplers", "runtime"}
 LEARNS = {f"samplers/rl/{name}.py" for name in ("adam", "controller", "discriminator", "policy_gradient")}

@@ -20,7 +20,8 @@ from nas.deploy.proof import Proof, prove, twin_of
 from nas.deploy.selection import choose_model
 from nas.errors import BundleError
 from nas.formats.onnx_file import oldest_runtime, open_onnx
-from nas.pipeline.run import WorkerContext, open_run
+from nas.pipeline.context import WorkerContext
+from nas.pipeline.run import open_run
 from nas.pipeline.settle import settle_unless_busy
 from nas.runs.files import file_hash, replace_folder, write_json
 from nas.runs.models import Model

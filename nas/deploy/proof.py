@@ -17,7 +17,7 @@ from nas.evaluation.assess import assess
 from nas.formats.onnx_export import compare
 from nas.formats.onnx_file import run_onnx
 from nas.pipeline.compress import load_module
-from nas.pipeline.run import WorkerContext
+from nas.pipeline.context import WorkerContext
 from nas.runs.files import file_hash
 from nas.runs.front import number_of
 from nas.runs.ledger import Ledger

@@ -27,9 +27,10 @@ from nas.formats.onnx_export import export_onnx
 from nas.formats.onnx_file import run_onnx
 from nas.formats.weights import WEIGHTS_FILE, load_weights, save_weights
 from nas.objectives.metrics import STATIC
+from nas.pipeline.context import WorkerContext
 from nas.pipeline.executors.ray_tune import cluster, run_jobs
 from nas.pipeline.refine import Refusal
-from nas.pipeline.run import WorkerContext, open_run
+from nas.pipeline.run import open_run
 from nas.pipeline.settle import settle
 from nas.runs.files import replace_folder
 from nas.runs.ledger import Ledger

@@ -15,8 +15,9 @@ from nas.evaluation.border import at_border
 from nas.evaluation.evaluator import attempt
 from nas.evaluation.outcome import WORKER_DIED, Outcome
 from nas.objectives.metrics import mean_of, on_test, std_of
+from nas.pipeline.context import WorkerContext
 from nas.pipeline.executors.ray_tune import cluster, run_jobs
-from nas.pipeline.run import WorkerContext, open_run
+from nas.pipeline.run import open_run
 from nas.pipeline.settle import settle
 from nas.runs.files import replace_folder, write_json
 from nas.runs.front import front_of, goodness

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 import optuna
 from optuna.exceptions import StorageInternalError
@@ -22,9 +22,11 @@ from nas.evaluation.evaluator import attempt
 from nas.evaluation.outcome import Outcome
 from nas.evaluation.static_metrics import CANDIDATES, counted
 from nas.objectives.metrics import STATIC
+from nas.pipeline.context import WorkerContext
 from nas.pipeline.executors.ray_tune import cluster, run_trials
 from nas.pipeline.loop import COUNTED, Job, OnTrial, SearchLoop
-from nas.pipeline.run import RunConfig, WorkerContext, begin_run
+from nas.pipeline.run import begin_run
+from nas.pipeline.terms import Terms, check_names
 from nas.runs.driving import driving
 from nas.runs.files import RECORD_FILE
 from nas.runs.front import nearest
@@ -35,57 +37,36 @@ from nas.samplers import sampler as make_sampler
 from nas.space.source import load_space
 from nas.space.space import Space
 from nas.tasks import Task
-from nas.training import Training, proxy_score
+from nas.training import proxy_score
 
 
 def search(
     space: str | Path,
     run: str | Path,
     *,
-    task: str | None = None,
-    data: str | Path | None = None,
-    label: str | None = None,
     trials: int = 50,
     time_s: float | None = None,
-    sampler: str | optuna.samplers.BaseSampler | None = None,
-    screen: str | None = None,
-    proposals: int | None = None,
-    objectives: Sequence[str] | None = None,
-    limits: Sequence[str] | None = None,
-    target: str | None = None,
-    training: Training | None = None,
-    epochs: int | None = None,
-    seed: int | None = None,
     workers: int | None = None,
     address: str | None = None,
     storage: str = "",
-    command: str = "nas.pipeline.search.search(...)",
+    command: str = "nas.search(...)",
     on_trial: OnTrial = lambda _ledger, _trial: None,
+    **terms: Unpack[Terms],
 ) -> Ledger:
-    """Search a space, or go on with a run; what is None is as the run was begun, or the default for a new one.
+    """Search a space, or go on with a run.
 
     Args:
         space: The space's Python file.
         run: The run folder; one that holds a run is resumed.
-        task: A built-in task; default `digits`.
-        data: Data folder of the task, or with `label` the user's own table.
-        label: The table's column to predict.
         trials: Architectures to evaluate in all, those of earlier sittings included.
         time_s: Seconds after which no further trial is begun.
-        sampler: Name of a sampler, or one that proposes from this space; default `surrogate`.
-        screen: Name of a proxy that scores untrained networks: the best of some proposals is evaluated; default none.
-        proposals: How many the screen chooses from; default 8.
-        objectives: Metrics; default accuracy, latency_ms, size_bytes.
-        limits: For example `latency_ms<=2`.
-        target: Name of the target; default `local`.
-        training: How long and how candidates are trained.
-        epochs: Epochs of each trial, of a training that is otherwise the default's; default 10.
-        seed: Seed of everything random; default 0.
         workers: Trials at a time; default one for each core.
         address: Of a running Ray cluster; its workers must see the run folder.
         storage: URL of a database for the study; default a journal file in the run folder.
         command: What is recorded as the command that began the run.
         on_trial: Called after each trial that was told.
+        **terms: What is asked of the run: see `Terms`. What is left out or None is as the run was begun, or the
+            default of a new one.
 
     Returns:
         The ledger of the run.
@@ -99,17 +80,18 @@ def search(
         TrainingError: If the screen is unknown.
         RunError: If the folder's run has other terms, another process writes to it, the disk is full, or every trial
             failed.
+        TypeError: If a term is unknown.
         KeyboardInterrupt: After a Ctrl-C, when the search was ended in order.
     """
+    check_names(terms)
+    sampler = terms.get("sampler")
     folder, space_path = Path(run).absolute(), Path(space).absolute()
     if isinstance(sampler, str):
         make_sampler(sampler, load_space(space_path))
-    _check_screened(sampler, screen)
-    who = _name(sampler)
-    asked = RunConfig(task, data, label, objectives, limits, target, who, seed, training, epochs, screen, proposals)
+    _check_screened(sampler, terms.get("screen"))
     with writing(folder):
         is_new = not (folder / RECORD_FILE).exists()
-        ledger, context = begin_run(folder, space_path, asked, storage, command)
+        ledger, context = begin_run(folder, space_path, terms, storage, command)
         try:
             loaded = context.space()
             ledger.study.sampler = _sampler(sampler, loaded, ledger, context.task)
@@ -163,13 +145,6 @@ def _check_screened(sampler: str | optuna.samplers.BaseSampler | None, screen: s
             f"screen {screen}: cannot be put before a {type(sampler).__name__}; expected a sampler of nas.",
             "Give its name, or wrap it: nas.samplers.OptunaAdapter(space, lambda seed: ...).",
         )
-
-
-def _name(sampler: str | optuna.samplers.BaseSampler | None) -> str | None:
-    if sampler is None or isinstance(sampler, str):
-        return sampler
-    kind = type(sampler)
-    return f"optuna:{kind.__name__}" if kind.__module__.startswith("optuna.") else kind.__name__
 
 
 def _check_any_complete(ledger: Ledger) -> None:

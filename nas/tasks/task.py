@@ -88,6 +88,7 @@ class Task:
         attribution: Whom results built on the data must name; may be empty.
         notes: What was left out, converted or recognised at loading, or is in two splits; a sentence each.
         source: The file of a user's own table.
+        folder: The data folder that a built-in task was read from, if it needs one.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Task:
     attribution: str = ""
     notes: tuple[str, ...] = ()
     source: Source | None = None
+    folder: Path | None = None
 
     @property
     def inputs(self) -> Mapping[str, Input]:

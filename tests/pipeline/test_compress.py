@@ -20,8 +20,8 @@ from nas.formats.onnx_export import export_onnx
 from nas.formats.weights import WEIGHTS_FILE, save_weights
 from nas.pipeline import compress as module
 from nas.pipeline.compress import CompressJob, Pass, _is_done, _jobs, check_chains, compress_job, load_module
+from nas.pipeline.context import WorkerContext
 from nas.pipeline.refine import Refusal
-from nas.pipeline.run import WorkerContext
 from nas.runs.models import Model
 from nas.targets import Latency, Target
 from nas.tasks import Task

@@ -12,8 +12,8 @@ import pytest
 
 from nas.errors import RunError
 from nas.evaluation.outcome import Outcome
+from nas.pipeline.context import WorkerContext
 from nas.pipeline.refine import FAILED_FILE, RefineJob, Refusal, _failed_before, _is_done, _kept, refine_job
-from nas.pipeline.run import WorkerContext
 from nas.runs.ledger import Ledger, Trial, create_ledger
 from nas.runs.models import Model
 from nas.runs.record import RunRecord

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nas.blocks.cost import count_params
-from nas.errors import BlockError, NasError, RunError
+from nas.errors import BlockError, NasError, RunError, TaskError
 from nas.evaluation.build import build
-from nas.pipeline.run import RunConfig, WorkerContext, begin_run, open_run
+from nas.pipeline.context import WorkerContext
+from nas.pipeline.run import begin_run, open_run
 from nas.runs.lock import writing
 from nas.space.source import load_space
 from nas.training import Training
@@ -45,6 +48,12 @@ class Lazy(nn.Module):
         from package.activation import activate
         return activate(self.linear(x))
 """
+PICTURES = """
+from nas import Space, choose
+from nas.blocks import ConvNet, Network
+
+space = Space(Network({"image": ConvNet(choose(4, 8))}))
+"""
 ACTIVATION = "from torch.nn.functional import relu as activate\n"
 
 
@@ -63,7 +72,7 @@ def space(tmp_path: Path) -> Path:
 
 def begin(folder: Path, space: Path, table: Path, storage: str = "", **asked: Any) -> WorkerContext:
     with writing(folder):
-        return begin_run(folder, space, RunConfig(data=table, label="kind", **asked), storage)[1]
+        return begin_run(folder, space, {"data": table, "label": "kind", **asked}, storage)[1]
 
 
 def built(context: WorkerContext) -> int:
@@ -193,6 +202,70 @@ def test_a_runs_own_copy_of_its_space_is_one(tmp_path: Path, space: Path, table:
     begin(tmp_path / "run", space, table)
     shutil.rmtree(space.parent)
     assert load_space(tmp_path / "run" / "space.py").size == 2
+
+
+GONE = [
+    ("from nas.blocks import Residue\n", "cannot import name 'Residue' from 'nas.blocks'"),
+    ("from nas import Codes\n", "cannot import name 'Codes' from 'nas'"),
+    ("import nas.gone\n", "No module named 'nas.gone'"),
+    ("import nas.blocks\nnas.blocks.Residue\n", "module 'nas.blocks' has no attribute 'Residue'"),
+    ("import nas\nnas.gone\n", "module 'nas' has no attribute 'gone'"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), GONE, ids=[line.strip() for line, _ in GONE])
+def test_a_space_of_another_version_says_so(tmp_path: Path, space: Path, table: Path, line: str, message: str) -> None:
+    begin(tmp_path / "run", space, table)
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["versions"]["nas"] == version("nas")
+    record["versions"]["nas"] = "0.0.7"
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    (tmp_path / "run" / "space.py").write_text(line + SPACE)
+    told = f"a name that nas {version('nas')} does not have: .*{message}.* The run was begun with nas 0.0.7.\n"
+    with pytest.raises(RunError, match=told):
+        open_run(tmp_path / "run")
+
+
+def test_a_space_that_needs_what_is_not_ours_is_not_of_another_version(
+    tmp_path: Path, space: Path, table: Path
+) -> None:
+    begin(tmp_path / "run", space, table)
+    (tmp_path / "run" / "space.py").write_text("import nothing_of_this_name\n" + SPACE)
+    with pytest.raises(RunError, match=r"the run's copy of its space: .*No module named 'nothing_of_this_name'"):
+        open_run(tmp_path / "run")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder with an avdigits of some random samples."""
+    folder, rng = tmp_path / "data", np.random.default_rng(0)
+    folder.mkdir()
+    arrays: dict[str, Any] = {}
+    for split in ("train", "valid", "test"):
+        arrays[f"image_{split}"] = rng.integers(0, 255, (4, 28, 28), np.uint8)
+        arrays[f"audio_{split}"] = rng.integers(0, 255, (4, 40, 62), np.uint8)
+        arrays[f"label_{split}"] = np.arange(4)
+    np.savez(folder / "avdigits.npz", **arrays)
+    return folder
+
+
+def test_the_folder_that_the_environment_names_is_kept(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "pictures.py"
+    file.write_text(PICTURES)
+    monkeypatch.setenv("NAS_DATA", str(data))
+    with writing(tmp_path / "run"):
+        ledger, _ = begin_run(tmp_path / "run", file, {"task": "avdigits"})
+    assert ledger.record.data == str(data.absolute())
+    monkeypatch.delenv("NAS_DATA")
+    assert open_run(tmp_path / "run")[1].task.folder == data.absolute()
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    (tmp_path / "run" / "run.json").write_text(json.dumps({**record, "data": str(tmp_path / "gone")}))
+    with pytest.raises(TaskError, match=r"no data folder is named.\nGive --data DIR, or set NAS_DATA"):
+        open_run(tmp_path / "run")
+    monkeypatch.setenv("NAS_DATA", str(data))
+    assert open_run(tmp_path / "run")[1].task.name == "avdigits"
 
 
 def test_two_runs_of_one_name_cannot_share_a_database(tmp_path: Path, space: Path, table: Path) -> None:

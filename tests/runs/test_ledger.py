@@ -92,7 +92,7 @@ def test_what_is_no_run_says_so(tmp_path: Path, ledger: Ledger) -> None:
     with pytest.raises(RunError, match=r"run.json: is damaged: JSONDecodeError"):
         open_ledger(ledger.folder)
     (ledger.folder / "run.json").write_text("{}")
-    with pytest.raises(RunError, match=r"run.json: is damaged: KeyError: 'name'"):
+    with pytest.raises(RunError, match=r"run.json: is damaged: KeyError: 'task'"):
         open_ledger(ledger.folder)
 
 

@@ -64,4 +64,5 @@ def load_avdigits(data: Path | None) -> Task:
         splits["valid"],
         splits["test"],
         ATTRIBUTION,
+        folder=folder.absolute(),
     )

@@ -1,0 +1,139 @@
+"""From what is asked to the terms of a run: defaults, one form for each value, and what a resumed run must share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any, cast
+
+from optuna.samplers import BaseSampler
+
+from nas.errors import RunError, TaskError
+from nas.objectives.objective import parse_limit, parse_objective
+from nas.pipeline.terms import Terms
+from nas.runs.config import RunConfig
+from nas.targets import load_target
+from nas.training import Training, check_proxy
+
+DEFAULTS = RunConfig(
+    task="digits",
+    data="",
+    label="",
+    objectives=("accuracy", "latency_ms", "size_bytes"),
+    limits=(),
+    target="local",
+    sampler="surrogate",
+    seed=0,
+    training=json.loads(json.dumps(asdict(Training()))),
+)
+"""The terms of a run of which nothing is asked."""
+
+MAY_DIFFER = ("data",)
+"""Terms that a resumed run need not share: data may lie elsewhere, and are known by their fingerprint."""
+
+
+def config_from(terms: Terms, base: RunConfig = DEFAULTS) -> RunConfig:
+    """Apply what is asked to the terms of a run.
+
+    Args:
+        terms: What is asked; each is checked by itself.
+        base: The terms of the run that is resumed, or the defaults of a new one.
+
+    Returns:
+        The terms whole: equal to `base` where nothing else is asked.
+
+    Raises:
+        NasError: If a term is wrong by itself.
+        TaskError: If a built-in task and a table's column are asked for at once.
+    """
+    asked = {name: value for name, value in cast("dict[str, Any]", terms).items() if value is not None}
+    if "task" in asked and "label" in asked:
+        raise TaskError(
+            f"--task {asked['task']} --label {asked['label']}: a built-in task has no column; expected one of both.",
+            "Leave --task out to learn from a table.",
+        )
+    own = {f.name for f in fields(RunConfig)} - {"training"}
+    values = {name: _FORMS.get(name, _as_it_is)(value) for name, value in asked.items() if name in own}
+    return replace(base, **values, training=_training(asked, base))
+
+
+def check_same(folder: Path, begun: RunConfig, asked: RunConfig) -> None:
+    """Refuse to go on with a run under other terms.
+
+    Raises:
+        RunError: If one differs; says which, what it was and what was asked for.
+    """
+    for name in (f.name for f in fields(RunConfig) if f.name not in MAY_DIFFER):
+        for part, was, now in differences(name, getattr(begun, name), getattr(asked, name)):
+            raise RunError(
+                f"{folder}: was begun with {part} {_readable(was)}, not {_readable(now)}.",
+                "Go on with its own terms, or begin another run in another folder.",
+            )
+
+
+def differences(name: str, was: Any, now: Any) -> list[tuple[str, Any, Any]]:
+    """What differs of two values of JSON: name, what it was, what it is; inside of objects by field."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        keys = {**was, **now}
+        return [each for key in keys for each in differences(str(key), was.get(key), now.get(key))]
+    return [] if was == now else [(name, was, now)]
+
+
+def described(value: Any) -> Mapping[str, Any]:
+    """The fields of a dataclass as JSON gives them back: lists for tuples."""
+    return json.loads(json.dumps(asdict(value)))
+
+
+def _training(asked: Mapping[str, Any], base: RunConfig) -> Mapping[str, Any]:
+    """The training that is asked for; its seed follows the run's unless it was given one of its own."""
+    training = described(asked["training"]) if "training" in asked else base.training
+    follows = "training" not in asked and base.training.get("seed") == base.seed
+    changed = {"epochs": asked.get("epochs"), "seed": asked.get("seed") if follows else None}
+    return {**training, **{name: value for name, value in changed.items() if value is not None}}
+
+
+def _objectives(texts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(parse_objective(text).metric for text in texts)
+
+
+def _limits(texts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(str(parse_limit(text)) for text in texts)
+
+
+def _target(name: str) -> str:
+    return load_target(name).name
+
+
+def _sampler(given: str | BaseSampler) -> str:
+    """Its name, or what a sampler object is called by."""
+    if isinstance(given, str):
+        return given
+    kind = type(given)
+    return f"optuna:{kind.__name__}" if kind.__module__.startswith("optuna.") else kind.__name__
+
+
+def _place(path: str | Path) -> str:
+    return str(Path(path).absolute())
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+_FORMS: Mapping[str, Callable[[Any], Any]] = {
+    "data": _place,
+    "objectives": _objectives,
+    "limits": _limits,
+    "target": _target,
+    "sampler": _sampler,
+    "screen": check_proxy,
+}
+"""Of terms that may be given in several forms: how the one that is kept is made."""
+
+
+def _readable(value: Any) -> str:
+    if value is None:
+        return "none"
+    return (", ".join(map(str, value)) if isinstance(value, tuple) else str(value)) or "none"

@@ -1,0 +1,53 @@
+"""What a run is to do, as one value: from the command or the call that begins it to `run.json`, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nas.objectives.objective import Limit, Objective, parse_limit, parse_objective
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """The terms of a run, all of them in the form that JSON keeps.
+
+    A field that came later has the default that runs of before had; the other defaults of a new run are
+    `nas.pipeline.run_config.DEFAULTS`.
+
+    Attributes:
+        task: Name of the task.
+        data: Where the data folder or table was; may be empty.
+        label: The table's column to predict; empty for a built-in task.
+        objectives: Metrics, each with its own direction.
+        limits: For example `latency_ms<=2`.
+        target: Name of the target.
+        sampler: Name of the sampler.
+        seed: Seed of everything random.
+        training: The fields of `Training`.
+        screen: Name of the proxy that chooses among proposals; empty for none.
+        proposals: How many it chooses from.
+    """
+
+    task: str
+    data: str
+    label: str
+    objectives: tuple[str, ...]
+    limits: tuple[str, ...]
+    target: str
+    sampler: str
+    seed: int
+    training: Mapping[str, Any]
+    screen: str = ""
+    proposals: int = 8
+
+    @property
+    def parsed_objectives(self) -> tuple[Objective, ...]:
+        """The objectives as values."""
+        return tuple(parse_objective(text) for text in self.objectives)
+
+    @property
+    def parsed_limits(self) -> tuple[Limit, ...]:
+        """The limits as values."""
+        return tuple(parse_limit(text) for text in self.limits)
