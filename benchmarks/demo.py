@@ -113,7 +113,7 @@ def _passes(models: Sequence[Model]) -> Iterator[str]:
     for model in models:
         if model.passes and model.metrics["latency_quality"] == "good":
             ratios = model.metrics["pass_bytes_ratio"], model.metrics["pass_time_ratio"]
-            made.setdefault(model.passes[-1], []).append(ratios)
+            made.setdefault(model.passes[-1].label, []).append(ratios)
     for name, ratios in sorted(made.items()):
         smaller, quicker = np.exp(np.log(ratios).mean(axis=0))
         times = [time for _, time in ratios]

@@ -180,6 +180,7 @@ def export_bundle(
     as_json: Json = False,
 ) -> None:
     """Write a model as a folder to deploy, after proving its file."""
+    from nas.compression import is_exact
     from nas.deploy.bundle import export
     from nas.report.progress import listed
 
@@ -192,7 +193,7 @@ def export_bundle(
         f"{to}: {chosen.name}, validation accuracy {proof.valid_accuracy:.4f}, test {proof.test_accuracy:.4f}, "
         f"{listed(chosen.metrics, ('latency_ms', 'size_bytes'))}; ONNX Runtime against torch "
         f"{proof.max_rel:.1e} on {proof.samples} samples"
-        + (f", labels like its twin in 32 bits {proof.agreement:.1%}" if "int8" in chosen.passes else ""),
+        + (f", labels like its twin in 32 bits {proof.agreement:.1%}" if not is_exact(chosen.passes) else ""),
     )
 
 

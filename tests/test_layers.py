@@ -10,8 +10,8 @@ import pytest
 
 NAS = Path(__file__).resolve().parent.parent / "nas"
 ORDER = [
-    "errors", "space", "objectives", "runs", "terminal", "samplers", "runtime", "blocks", "tasks", "training",
-    "targets", "formats", "compression", "evaluation", "pipeline", "deploy", "report", "doctor", "options", "cli",
+    "errors", "space", "objectives", "samplers", "runtime", "blocks", "tasks", "training", "targets", "formats",
+    "compression", "runs", "terminal", "evaluation", "pipeline", "deploy", "report", "doctor", "options", "cli",
     "__main__",
 ]  # fmt: skip
 NO_TORCH = {"errors", "space", "objectives", "runs", "terminal", "samplers", "runtime"}
@@ -53,6 +53,11 @@ def test_imports_run_downwards(path: Path) -> None:
         assert not {n for n in names if n.split(".")[0] == "torch"}
     if path.parent != NAS / "pipeline" / "executors":
         assert not {n for n in names if n.split(".")[0] == "ray"}
+
+
+def test_passes_know_no_block() -> None:
+    for path in (NAS / "compression").rglob("*.py"):
+        assert not {name for name in imports(path) if name.startswith("nas.blocks")}, path.name
 
 
 def test_what_ships_needs_numpy_and_onnxruntime_alone() -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.blocks.features import FAR
+from nas.blocks.widths import projections
 from nas.errors import BlockError
 
 
@@ -66,6 +67,10 @@ class TransformerLayer(nn.Module):
         normal = self.before(x)
         x = x + self.dropout(self.attention(normal, normal, mask))
         return x + self.dropout(self.feed(self.between(x)))
+
+    def unprunable(self) -> list[nn.Module]:
+        """All of it: heads divide its width, and residuals add it up."""
+        return projections(self)
 
 
 class Positions(nn.Module):

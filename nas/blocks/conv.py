@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from nas.blocks.features import Features, Pool, as_features
 from nas.blocks.input import Input
-from nas.blocks.stage_blocks import Plain, StageBlock, conv
+from nas.blocks.stage_blocks import Plain, Residual, StageBlock, conv
 from nas.errors import BlockError
 
 
@@ -184,6 +184,17 @@ class Stages(nn.Module):
             x = part(x)
             found.append(Features(x))
         return found if self.end is None else [*found[:-1], as_features(self.end(found[-1]))]
+
+    def unprunable(self) -> list[nn.Module]:
+        """The convolutions whose channels are flattened: the last one, and through residuals any before it.
+
+        One channel of these is many features of the next layer, and tracing those through a concatenation takes
+        torch-pruning minutes and gigabytes.
+        """
+        if not isinstance(self.end, Flat):
+            return []
+        convolutions: list[nn.Module] = [m for m in self.modules() if isinstance(m, nn.Conv2d)]
+        return convolutions if any(isinstance(m, Residual) for m in self.modules()) else convolutions[-1:]
 
 
 class Flat(nn.Module):

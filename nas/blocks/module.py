@@ -115,7 +115,8 @@ def module(factory: type[nn.Module], /, **arguments: Any) -> Any:
     It may stand for an encoder, a fusion or a head, for the block of a `Stage`, a trunk, or a front end. As an encoder
     it maps `(b, *shape)` to `(b, c)`, `(b, c, t)` or `(b, c, h, w)`. Its constructor is told what it has a
     parameter for: an encoder `shape` or `given` (the whole `Input`), a fusion `shapes`, a head `features` and
-    `outputs`, a stage's block `channels`, `width` and `stride`, a trunk `channels`.
+    `outputs`, a stage's block `channels`, `width` and `stride`, a trunk `channels`. Layers inside it that pruning may
+    not narrow are listed by its method `unprunable()`, if it has one.
 
     Raises:
         BlockError: If it is not a module class, or its constructor has no such argument.

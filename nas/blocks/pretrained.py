@@ -14,6 +14,7 @@ from nas.blocks.features import FAR, Features, Pool, masked
 from nas.blocks.input import Input
 from nas.blocks.steps import Pooling
 from nas.blocks.text import token_ids, vocabulary_of
+from nas.blocks.widths import projections
 from nas.errors import BlockError
 
 
@@ -78,6 +79,10 @@ class PretrainedEncoder(nn.Module):
         states = self.model(input_ids=ids, attention_mask=let).last_hidden_state
         found = masked(states.transpose(1, 2), mask)
         return found if self.pool is None else Features(self.pool(found))
+
+    def unprunable(self) -> list[nn.Module]:
+        """All of it: its weights are not trained, so what is cut could not be made up for."""
+        return projections(self)
 
 
 def _load(name: str, layers: int) -> Any:

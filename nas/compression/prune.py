@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
-from typing import TypeVar
+from decimal import Decimal
+from typing import ClassVar
 
 import torch
 import torch_pruning as tp
 from torch import nn
 
-from nas.blocks import count_params
-from nas.blocks.attention import TransformerLayer
-from nas.blocks.conv import Flat, Stages
-from nas.blocks.fusion.attention import CrossAttentionFusion
-from nas.blocks.pretrained import PretrainedEncoder
-from nas.blocks.stage_blocks import Residual
+from nas.compression.passes import ApplyContext, TrainedModel, WorksOn
 from nas.errors import CompressionError
-
-Net = TypeVar("Net", bound=nn.Module)
-
-_LABEL = "prune"
 
 ROUND_TO = 4
 """Widths stay multiples of this: latency falls in steps of the vector width, not with every channel."""
@@ -31,7 +22,10 @@ ROUND_TO = 4
 
 @dataclass(frozen=True)
 class Prune:
-    """Removes the channels whose coupled weights are smallest, the same share of every layer.
+    """Removes the channels whose coupled weights are smallest, the same share of every layer, and trains on.
+
+    Recurrent units, attention of torch's own, outputs and what a module of the network lists in its method
+    `unprunable` keep their widths.
 
     Attributes:
         ratio: Share of channels removed, between 0 and 1.
@@ -40,39 +34,43 @@ class Prune:
         CompressionError: If the ratio leaves everything or nothing.
     """
 
+    works_on: ClassVar[WorksOn] = "network"
+    is_exact: ClassVar[bool] = True
     ratio: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 < self.ratio < 1:
-            raise CompressionError(f"Prune.ratio: {self.ratio}; expected a number between 0 and 1.")
+        if not isinstance(self.ratio, float) or not 0 < self.ratio < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise CompressionError(f"Prune.ratio: {self.ratio!r}; expected a number between 0 and 1.")
 
     @property
     def label(self) -> str:
-        """How a sibling made by this pass is called: its exact ratio in percent, such as `prune50` or `prune12.5`."""
+        """Its exact ratio in percent, such as `prune50` or `prune12.5`."""
         percent = Decimal(repr(float(self.ratio))).scaleb(2)
-        return f"{_LABEL}{percent.normalize():f}"
+        return f"prune{percent.normalize():f}"
 
-    def apply(self, module: Net, input_shapes: Mapping[str, tuple[int, ...]]) -> Net:
-        """Return a pruned copy; recurrent units, attention and outputs keep their widths.
-
-        Args:
-            module: The trained network; it is left as it is.
-            input_shapes: Input name → shape without the batch axis, in the order of the module's arguments.
+    def apply(self, model: TrainedModel, context: ApplyContext) -> TrainedModel:
+        """Give a pruned copy, fine-tuned.
 
         Raises:
             CompressionError: If no layer can be pruned, or the dependencies cannot be traced.
         """
+        module = model.network(self.label)
+        pruned = self._pruned(module, [torch.zeros(1, *shape) for shape in model.input_shapes.values()])
+        context.fine_tune(pruned)
+        return TrainedModel(pruned, None, model.input_shapes)
+
+    def _pruned(self, module: nn.Module, examples: Sequence[torch.Tensor]) -> nn.Module:
         pruned = copy.deepcopy(module).eval()
-        examples = tuple(torch.zeros(1, *shape) for shape in input_shapes.values())
+        kept = _kept(pruned, self.label)
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", module="torch_pruning")
                 pruner = tp.pruner.MetaPruner(
                     pruned,
-                    examples,  # pyright: ignore[reportArgumentType] - a tuple of inputs is taken too
+                    tuple(examples),  # pyright: ignore[reportArgumentType] - a tuple of inputs is taken too
                     importance=tp.importance.GroupMagnitudeImportance(p=2),
                     pruning_ratio=self.ratio,
-                    ignored_layers=_kept(pruned),
+                    ignored_layers=kept,
                     customized_pruners={nn.GRU: _Recurrent(), nn.LSTM: _Recurrent()},
                     root_module_types=[nn.Conv2d, nn.Conv1d, nn.Linear],
                     round_to=ROUND_TO,
@@ -84,25 +82,11 @@ class Prune:
             raise CompressionError(f"{self.label}: its layers' dependencies cannot be traced: {error}") from error
         if width != before:
             raise CompressionError(f"{self.label}: pruning would change the outputs from {before[1]} to {width[1]}.")
-        if count_params(pruned) >= count_params(module):
+        if _size(pruned) >= _size(module):
             raise CompressionError(f"{self.label}: no layer could be pruned.")
         for parameter in pruned.parameters():
             parameter.grad = None
         return pruned
-
-
-def prune_from(label: str) -> Prune | None:
-    """The pass that a label tells, exactly; None where it is that of another pass.
-
-    Raises:
-        CompressionError: If it tells no ratio.
-    """
-    if not label.startswith(_LABEL):
-        return None
-    try:
-        return Prune(float(Decimal(label.removeprefix(_LABEL)).scaleb(-2)))
-    except InvalidOperation:
-        raise CompressionError(f"pass {label!r}: tells no ratio; expected one such as {Prune().label}.") from None
 
 
 class _Recurrent(tp.BasePruningFunc):
@@ -121,24 +105,28 @@ class _Recurrent(tp.BasePruningFunc):
         raise CompressionError("a recurrent unit cannot be pruned.")
 
 
-def _kept(module: nn.Module) -> list[nn.Module]:
-    """Layers whose outputs keep their width.
-
-    The last one, recurrent units, what attention projects to, a pretrained model, and what is flattened: one channel of
-    it is many features of the next layer, and tracing those through a concatenation takes torch-pruning minutes and
-    gigabytes.
-    """
+def _kept(module: nn.Module, label: str) -> list[nn.Module]:
+    """Layers whose outputs keep their width: the last one, recurrent units, and what modules say of themselves."""
     kept: list[nn.Module] = [m for m in module.modules() if isinstance(m, nn.GRU | nn.LSTM | nn.MultiheadAttention)]
     for part in module.modules():
-        if isinstance(part, TransformerLayer | CrossAttentionFusion | PretrainedEncoder):
-            kept += [m for m in part.modules() if isinstance(m, nn.Linear | nn.LayerNorm | nn.Embedding)]
-        if isinstance(part, Stages) and isinstance(part.end, Flat):
-            kept += _flattened(part)
+        kept += _declared(part, label)
     linear = [m for m in module.modules() if isinstance(m, nn.Linear)]
     return kept + linear[-1:]
 
 
-def _flattened(encoder: Stages) -> list[nn.Module]:
-    """The convolutions whose channels reach the flattening: the last one, and through residuals any before it."""
-    convolutions: list[nn.Module] = [m for m in encoder.modules() if isinstance(m, nn.Conv2d)]
-    return convolutions if any(isinstance(m, Residual) for m in encoder.modules()) else convolutions[-1:]
+def _declared(part: nn.Module, label: str) -> list[nn.Module]:
+    """What a module says may not be narrowed inside it."""
+    declare = getattr(part, "unprunable", None)
+    if not callable(declare):
+        return []
+    declared = list(declare())  # pyright: ignore[reportArgumentType, reportUnknownArgumentType, reportUnknownVariableType]
+    for layer in declared:  # pyright: ignore[reportUnknownVariableType]
+        if not isinstance(layer, nn.Module):
+            raise CompressionError(
+                f"{label}: {type(part).__name__}.unprunable lists {layer!r:.60}; expected modules inside it."
+            )
+    return declared
+
+
+def _size(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import onnx
@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from nas.errors import CompressionError
+from nas.compression.passes import ApplyContext, TrainedModel, WorksOn
+from nas.errors import CompressionError, unknown
 from nas.formats.onnx_file import all_nodes, stamp
 from nas.targets import LENGTHS, ONNX_ERRORS
 
 OPERATORS = ("Conv", "Gemm", "MatMul", "Add", "Mul", "Relu", "Clip", "Concat", "GlobalAveragePool", "AveragePool")
 """What is computed in 8 bits; recurrent units and normalisation stay in 32."""
+
+SCHEMES = ("static-int8",)
 
 
 @dataclass(frozen=True)
@@ -32,51 +35,62 @@ class Quantize:
 
     Attributes:
         scheme: `static-int8`: QDQ format, weights per channel.
+
+    Raises:
+        CompressionError: If the scheme is unknown.
     """
 
+    works_on: ClassVar[WorksOn] = "file"
+    is_exact: ClassVar[bool] = False
     scheme: Literal["static-int8"] = "static-int8"
+
+    def __post_init__(self) -> None:
+        if self.scheme not in SCHEMES:  # pyright: ignore[reportUnnecessaryContains]
+            raise CompressionError(f"Quantize.scheme: {unknown('scheme', str(self.scheme), SCHEMES)}")
 
     @property
     def label(self) -> str:
-        """How a sibling made by this pass is called."""
+        """Its width: `int8`."""
         return "int8"
 
-    def apply(self, source: Path, calibration: Mapping[str, NDArray[Any]], to: Path) -> None:
-        """Write a quantized copy of a file.
-
-        Args:
-            source: The ONNX file in 32 bits.
-            calibration: Input name → `(n, *shape)` samples of the training split.
-            to: The new file.
+    def apply(self, model: TrainedModel, context: ApplyContext) -> TrainedModel:
+        """Write a quantized copy of the file, with scales found on the calibration samples.
 
         Raises:
             CompressionError: If nothing in the file can be quantized, or onnxruntime refuses it.
         """
-        with tempfile.TemporaryDirectory(prefix="nas-quantize-") as folder, _quiet():
-            prepared, quantized = Path(folder) / "prepared.onnx", Path(folder) / "quantized.onnx"
-            try:
-                quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-                quantize_static(
-                    str(prepared),
-                    str(quantized),
-                    _Samples(prepared, calibration),
-                    quant_format=QuantFormat.QDQ,
-                    op_types_to_quantize=list(OPERATORS),
-                    per_channel=True,
-                    activation_type=QuantType.QUInt8,
-                    weight_type=QuantType.QInt8,
-                    nodes_to_exclude=_raw_layers(prepared),
-                )
-            except (*ONNX_ERRORS, DecodeError, ValueError, RuntimeError, TypeError) as error:
-                raise CompressionError(f"{source.name}: cannot be quantized: {str(error).splitlines()[0]}") from error
-            model = onnx.load(quantized)
-        if not any(node.op_type == "DequantizeLinear" for node in model.graph.node):
+        source = model.onnx(self.label)
+        quantized = _quantized(source, context.calibration)
+        if not any(node.op_type == "DequantizeLinear" for node in quantized.graph.node):
             raise CompressionError(f"{source.name}: has no operator that can be quantized.")
-        _keep_softmax(model.graph)
-        stamp(model)
-        draft = to.with_name(to.name + ".part")
-        draft.write_bytes(shorten_names(model).SerializeToString())
-        draft.replace(to)
+        _keep_softmax(quantized.graph)
+        stamp(quantized)
+        draft = context.file.with_name(context.file.name + ".part")
+        draft.write_bytes(shorten_names(quantized).SerializeToString())
+        draft.replace(context.file)
+        return TrainedModel(None, context.file, model.input_shapes)
+
+
+def _quantized(source: Path, calibration: Mapping[str, NDArray[Any]]) -> onnx.ModelProto:
+    """A file as onnxruntime quantizes it."""
+    with tempfile.TemporaryDirectory(prefix="nas-quantize-") as folder, _quiet():
+        prepared, quantized = Path(folder) / "prepared.onnx", Path(folder) / "quantized.onnx"
+        try:
+            quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+            quantize_static(
+                str(prepared),
+                str(quantized),
+                _Samples(prepared, calibration),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=list(OPERATORS),
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                nodes_to_exclude=_raw_layers(prepared),
+            )
+        except (*ONNX_ERRORS, DecodeError, ValueError, RuntimeError, TypeError) as error:
+            raise CompressionError(f"{source.name}: cannot be quantized: {str(error).splitlines()[0]}") from error
+        return onnx.load(quantized)
 
 
 class _Samples(CalibrationDataReader):

@@ -69,13 +69,13 @@ def export(
         ledger, context = open_run(Path(run), data, storage)
         settle_unless_busy(ledger, trials=False)
         chosen = choose_model(ledger, model, trial, limits)
-        proof = prove(context, ledger, chosen)
+        proof = prove(context, chosen)
         shutil.copyfile(chosen.folder / "model.onnx", draft / "model.onnx")
         copy_predictor(draft)
         bundle = _description(context, chosen, proof)
         write_json(draft / "bundle.json", finite(bundle))
         _prove_preparation(context, draft / "bundle.json")
-        card = write_card(ledger.record, context.task, chosen, twin_of(ledger, chosen), proof, bundle)
+        card = write_card(ledger.record, context.task, chosen, twin_of(chosen), proof, bundle)
         (draft / "README.md").write_text(card, encoding="utf-8")
     return chosen, proof
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from nas.compression import is_exact
 from nas.errors import ExportError, RunError
 from nas.evaluation.assess import assess
 from nas.formats.onnx_export import compare
@@ -20,8 +21,7 @@ from nas.pipeline.compress import load_module
 from nas.pipeline.context import WorkerContext
 from nas.runs.files import file_hash
 from nas.runs.front import number_of
-from nas.runs.ledger import Ledger
-from nas.runs.models import Model
+from nas.runs.models import Model, lineage
 from nas.targets import ONNX_ERRORS
 
 PROOF_SAMPLES = 128
@@ -64,7 +64,7 @@ class Proof:
     test_accuracy: float
 
 
-def prove(context: WorkerContext, ledger: Ledger, model: Model) -> Proof:
+def prove(context: WorkerContext, model: Model) -> Proof:
     """Check a model's file against its network and its record.
 
     A quantized file cannot equal its network; its twin in 32 bits must, and the two must label alike.
@@ -73,8 +73,8 @@ def prove(context: WorkerContext, ledger: Ledger, model: Model) -> Proof:
         ExportError: If a check fails, or a file cannot be run.
         RunError: If a file or a recorded number is missing, or the weights cannot be loaded.
     """
-    quantized = "int8" in model.passes
-    twin = twin_of(ledger, model)
+    quantized = not is_exact(model.passes)
+    twin = twin_of(model)
     for each in (model, twin):
         _check_hash(each)
     file, twins = model.folder / "model.onnx", twin.folder / "model.onnx"
@@ -106,19 +106,13 @@ def prove(context: WorkerContext, ledger: Ledger, model: Model) -> Proof:
     )
 
 
-def twin_of(ledger: Ledger, model: Model) -> Model:
-    """The model in 32 bits that a quantized one was made of; any other model is its own.
+def twin_of(model: Model) -> Model:
+    """The last model on the way to this one whose file is in 32 bits: itself, unless a pass of it is not exact.
 
     Raises:
         RunError: If it is not in the run any more.
     """
-    if "int8" not in model.passes:
-        return model
-    name = model.name.removesuffix("-int8")
-    found = [each for each in ledger.models() if each.name == name]
-    if not found:
-        raise RunError(f"{ledger.folder}: {model.name} was made of {name}, which is not there any more.", AGAIN)
-    return found[0]
+    return next(each for each in reversed(lineage(model)) if is_exact(each.passes))
 
 
 def _check_hash(model: Model) -> None:

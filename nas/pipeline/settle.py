@@ -22,7 +22,7 @@ from nas.objectives.metrics import MEASURED
 from nas.runs.front import front_of
 from nas.runs.ledger import Ledger, Trial
 from nas.runs.lock import writing
-from nas.runs.models import Model, write_model
+from nas.runs.models import Model, lineage, write_model
 from nas.targets import Latency, Target, doubted, is_measured_here, load_target, measure_patiently
 
 MOST_S = 20.0
@@ -110,9 +110,8 @@ def _measure(ledger: Ledger, item: Trial | Model, target: Target) -> bool:
 
     def settled() -> bool:
         if isinstance(item, Model) and item.parent is not None:
-            before = item.folder.with_name("-".join((item.parent, *item.passes[:-1])))
-            parent = item.folder.with_name(item.parent)
-            metrics = timings(item.folder / "model.onnx", measure, (before / "model.onnx", parent / "model.onnx"))
+            files = [model.folder / "model.onnx" for model in lineage(item)]
+            metrics = timings(files[-1], measure, (files[-2], files[0]))
         else:
             folder = item.folder if isinstance(item, Model) else ledger.trial_folder(item.number)
             metrics = timings(folder / "model.onnx", measure)

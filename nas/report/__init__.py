@@ -65,6 +65,6 @@ def write_front(run: RunView, to: Path) -> None:
         names.insert(names.index("latency_ms") + 1, "latency_quality")
         writer.writerow(["name", *names, "passes"])
         for item in run.front:
-            passes = getattr(item, "passes", ())
-            writer.writerow([item.name, *(item.metrics.get(name, "") for name in names), "+".join(passes)])
+            passes = "+".join(step.label for step in getattr(item, "passes", ()))
+            writer.writerow([item.name, *(item.metrics.get(name, "") for name in names), passes])
     temporary.replace(to)

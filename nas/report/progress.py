@@ -123,7 +123,7 @@ def what_passes_brought(model: Model) -> str:
     ratio = m["pass_time_ratio"]
     paid = f"{m['pass_bytes_ratio']:.2f} of the bytes, {ratio:.2f} of the time, {pace(ratio)}{noisy}"
     together = f"; all passes: {m['bytes_ratio']:.2f} of the bytes, {m['time_ratio']:.2f} of the time"
-    return f"; {model.passes[-1]} here: {paid}{together if model.passes[1:] else ''}"
+    return f"; {model.passes[-1].label} here: {paid}{together if model.passes[1:] else ''}"
 
 
 def pace(ratio: float) -> str:

@@ -52,7 +52,7 @@ def check_types(values: Any) -> None:
         elif kind is UnionType:
             is_right = isinstance(value, hint)
         elif kind is tuple:
-            is_right = isinstance(value, tuple) and all(isinstance(part, str) for part in value)
+            is_right = isinstance(value, tuple) and all(isinstance(part, parts[0]) for part in value)
         else:
             is_right = isinstance(value, kind) and (kind is not int or not isinstance(value, bool))
         if not is_right:

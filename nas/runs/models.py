@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from nas.compression import Pass, from_json, labels, to_json
 from nas.errors import RunError
 from nas.runs.files import check_types, file_hash, write_json
 from nas.space.choices import Label
@@ -20,11 +21,12 @@ class Model:
     """A trained network with its files: a refined member of the front, or a compressed sibling of one.
 
     Attributes:
-        name: `<trial>-refined`, or that with the labels of the passes: `12-refined-prune50-int8`.
+        name: `<trial>-refined`, or that with the labels of the passes: `12-refined-prune50-int8`. Never read back: what
+            a model is stands in its fields.
         trial: The trial whose architecture it has.
         stage: How it came to be.
-        passes: Labels of the compression passes, in order.
-        parent: The model that it was compressed from.
+        passes: The compression passes that it went through, in order.
+        parent: Name of the model that the last pass was applied to; None of a refined one.
         decisions: The architecture, path → label.
         metrics: All that was measured.
         folder: Where `model.onnx` and `weights.safetensors` lie.
@@ -33,7 +35,7 @@ class Model:
     name: str
     trial: int
     stage: Stage
-    passes: tuple[str, ...]
+    passes: tuple[Pass, ...]
     parent: str | None
     decisions: Mapping[str, Label]
     metrics: Mapping[str, Any]
@@ -48,7 +50,8 @@ def write_model(folder: Path, model: Model) -> Model:
     """
     metrics = {"sha256": file_hash(folder / "model.onnx"), **model.metrics}
     values = {f.name: getattr(model, f.name) for f in fields(model) if f.name != "folder"}
-    write_json(folder / "model.json", {**values, "metrics": metrics})
+    passes = [to_json(step) for step in model.passes]
+    write_json(folder / "model.json", {**values, "passes": passes, "metrics": metrics})
     return replace(model, metrics=metrics)
 
 
@@ -57,11 +60,13 @@ def read_model(folder: Path) -> Model:
 
     Raises:
         RunError: If its `model.json` is damaged.
+        CompressionError: If it names a pass or a field of one that is unknown.
     """
     file = folder / "model.json"
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
-        known: dict[str, Any] = {**values, "passes": tuple(values["passes"]), "folder": folder}
+        passes = tuple([from_json(step, str(file)) for step in values["passes"]])
+        known: dict[str, Any] = {**values, "passes": passes, "folder": folder}
         model = Model(**known)
         check_types(model)
     except OSError as error:
@@ -73,3 +78,27 @@ def read_model(folder: Path) -> Model:
     if folder.name not in (model.name, f"{model.name}.part"):
         raise RunError(f"{file}: is of model {model.name!r}; expected {folder.name!r}, as its folder is called.")
     return model
+
+
+def lineage(model: Model) -> list[Model]:
+    """The models that a model was made of, by what they record: the refined one first, itself last.
+
+    Raises:
+        RunError: If one is not there any more, or is not what this model says it was made of.
+    """
+    if model.parent is None:
+        return [model]
+    folder = model.folder.with_name(model.parent)
+    if not (folder / "model.json").exists():
+        raise RunError(f"{model.name}: was made of {model.parent}, which is not there any more.", _AGAIN)
+    parent = read_model(folder)
+    if parent.passes != model.passes[:-1]:
+        raise RunError(
+            f"{model.name}: was made of {model.parent} with passes ({labels(model.passes[:-1])}), which has passes "
+            f"({labels(parent.passes)}).",
+            _AGAIN,
+        )
+    return [*lineage(parent), model]
+
+
+_AGAIN = "Refine or compress the run again: its files were changed since they were made."

@@ -21,8 +21,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from nas import Architecture, Space, blocks
 from nas.blocks import Network
 from nas.blocks.network import MultimodalNet
-from nas.compression import Prune, Quantize
+from nas.compression import ApplyContext, Prune, Quantize
 from nas.errors import CompressionError
+from nas.evaluation.applied import trained_model
 from nas.evaluation.build import input_shapes
 from nas.formats.onnx_export import compare, export_onnx
 from nas.formats.onnx_file import run_onnx
@@ -253,10 +254,11 @@ def closed(space: Space, wanted: Mapping[str, Any]) -> Architecture:
 
 def test_pruning_works_or_is_refused_by_name(net: MultimodalNet, tmp_path: Path) -> None:
     try:
-        pruned = Prune(0.5).apply(net, input_shapes(net))
+        pruned = Prune(0.5).apply(trained_model(net), ApplyContext()).module
     except CompressionError as error:
         assert str(error).startswith("prune50: ")
         return
+    assert isinstance(pruned, MultimodalNet)
     assert sum(p.numel() for p in pruned.parameters()) < sum(p.numel() for p in net.parameters())
     export_onnx(pruned, input_shapes(pruned), tmp_path / "p.onnx", samples(net, 9), pruned.free)
     pruned.train()
@@ -265,7 +267,7 @@ def test_pruning_works_or_is_refused_by_name(net: MultimodalNet, tmp_path: Path)
 
 def test_quantizing_works_or_says_why(net: MultimodalNet, file: Path, tmp_path: Path) -> None:
     try:
-        Quantize().apply(file, samples(net, 32), tmp_path / "q.onnx")
+        Quantize().apply(trained_model(net, file), ApplyContext(tmp_path / "q.onnx", samples(net, 32)))
     except CompressionError as error:
         assert "cannot be quantized" in str(error) or "no operator" in str(error)
         return

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from example_runs import RECORD
 
+from nas.compression import Quantize
 from nas.deploy.card import LISTED, number, text, write_card
 from nas.deploy.proof import Proof
 from nas.runs.models import Model
@@ -86,7 +87,7 @@ def test_long_columns_are_cut_aloud() -> None:
 def test_a_quantized_model_stands_beside_its_twin() -> None:
     twin = Model("1-refined", 1, "refined", (), None, {}, {**METRICS, "latency_ms": 1.0, "size_bytes": 4000}, Path())
     ratios = {"bytes_ratio": 0.3, "time_ratio": 0.5, "pass_time_ratio": 0.5, "sha256": "x"}
-    model = replace(twin, name="1-refined-int8", passes=("int8",), metrics={**METRICS, **ratios})
+    model = replace(twin, name="1-refined-int8", passes=(Quantize(),), metrics={**METRICS, **ratios})
     said = card(model=model, twin=twin)
     assert "gives 95.0 % of the validation samples the same label as that twin" in said
     assert "| latency | 0.5000 ms | 1.0000 ms; measured in turns, the file takes 0.50 of its time |" in said

@@ -12,6 +12,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from nas.compression import Pass, Quantize
 from nas.deploy.proof import FLIPPED, Proof, prove
 from nas.errors import ExportError, NasError, RunError
 from nas.pipeline.run import open_run
@@ -19,8 +20,10 @@ from nas.runs.files import file_hash, write_json
 from nas.runs.ledger import Ledger, open_ledger
 from nas.runs.models import Model, write_model
 
+EIGHT = Quantize()
 
-def of_stage(ledger: Ledger, *passes: str) -> Model:
+
+def of_stage(ledger: Ledger, *passes: Pass) -> Model:
     return next(model for model in ledger.models() if model.passes == passes)
 
 
@@ -50,7 +53,7 @@ def record(model: Model, **metrics: object) -> Model:
 
 def proven(run: Path, name: str) -> Proof:
     ledger, context = open_run(run)
-    return prove(context, ledger, next(model for model in ledger.models() if model.name == name))
+    return prove(context, next(model for model in ledger.models() if model.name == name))
 
 
 def forget_hash(model: Model) -> Model:
@@ -70,7 +73,7 @@ def test_every_model_is_what_was_recorded(finished_run: Path) -> None:
     ledger, context = open_run(finished_run)
     for model in ledger.models():
         assert model.metrics["sha256"] == file_hash(model.folder / "model.onnx")
-        proof = prove(context, ledger, model)
+        proof = prove(context, model)
         assert proof.valid_accuracy == model.metrics["accuracy"]
         assert proof.test_accuracy == model.metrics["test_accuracy"]
         assert proof.agreement == model.metrics.get("agreement", 1.0)
@@ -83,14 +86,14 @@ def test_a_file_that_differs_from_its_network_is_refused(finished_run: Path) -> 
 
 
 def test_a_quantized_file_whose_accuracy_fell_is_refused(finished_run: Path) -> None:
-    model = forget_hash(of_stage(open_ledger(finished_run), "int8"))
+    model = forget_hash(of_stage(open_ledger(finished_run), EIGHT))
     change_weights(model.folder / "model.onnx", onnx.TensorProto.INT8, zeroed(0.7), tensors=9)
     message = r"validation accuracy is 0\.\d+; expected 0\.\d+ as recorded .*\nRefine or compress the run again"
     refused(finished_run, model, ExportError, message)
 
 
-@pytest.mark.parametrize("passes", [(), ("int8",)])
-def test_a_file_of_which_one_weight_changed_is_told_by_its_hash(finished_run: Path, passes: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("passes", [(), (EIGHT,)])
+def test_a_file_of_which_one_weight_changed_is_told_by_its_hash(finished_run: Path, passes: tuple[Pass, ...]) -> None:
     model = of_stage(open_ledger(finished_run), *passes)
     file = model.folder / "model.onnx"
     content = bytearray(file.read_bytes())
@@ -103,7 +106,7 @@ def test_the_twin_is_held_against_its_hash_too(finished_run: Path) -> None:
     ledger = open_ledger(finished_run)
     twin = of_stage(ledger)
     record(twin, sha256="0" * 64)
-    model = next(m for m in ledger.models() if m.name == f"{twin.name}-int8")
+    model = next(m for m in ledger.models() if (m.parent, m.passes) == (twin.name, (EIGHT,)))
     refused(finished_run, model, ExportError, "expected 000000000000…")
 
 
@@ -116,7 +119,7 @@ def test_the_twin_is_held_against_its_hash_too(finished_run: Path) -> None:
     ],
 )
 def test_every_recorded_score_is_held(finished_run: Path, metric: str, what: str) -> None:
-    model = of_stage(open_ledger(finished_run), "int8")
+    model = of_stage(open_ledger(finished_run), EIGHT)
     record(model, **{metric: model.metrics[metric] - 0.1})
     refused(finished_run, model, ExportError, f"{what} is ")
     record(model, **{metric: float("nan")})
@@ -132,7 +135,7 @@ def test_an_intact_file_that_computes_otherwise_is_not_called_changed(finished_r
     refused(finished_run, model, ExportError, "\nThe file has its recorded hash: this processor")
 
 
-@pytest.mark.parametrize("passes", [(), ("int8",)])
+@pytest.mark.parametrize("passes", [(), (EIGHT,)])
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -143,7 +146,7 @@ def test_an_intact_file_that_computes_otherwise_is_not_called_changed(finished_r
     ids=["cut", "garbage", "empty"],
 )
 def test_a_file_that_is_none_is_one_sentence(
-    finished_run: Path, passes: tuple[str, ...], content: Callable[[bytes], bytes], message: str
+    finished_run: Path, passes: tuple[Pass, ...], content: Callable[[bytes], bytes], message: str
 ) -> None:
     model = of_stage(open_ledger(finished_run), *passes)
     file = model.folder / "model.onnx"
@@ -174,9 +177,9 @@ def test_damaged_weights_are_one_sentence(finished_run: Path, content: bytes | N
 
 def test_missing_files_are_one_sentence(finished_run: Path) -> None:
     ledger = open_ledger(finished_run)
-    model = of_stage(ledger, "int8")
+    model = of_stage(ledger, EIGHT)
     (model.folder / "model.onnx").unlink()
     refused(finished_run, model, RunError, "model.onnx: cannot be read: No such file")
-    pruned = next(m for m in ledger.models() if m.passes[-1:] == ("int8",) and len(m.passes) == 2)
-    (ledger.folder / "models" / pruned.name.removesuffix("-int8") / "model.json").unlink()
+    pruned = next(m for m in ledger.models() if m.passes[-1:] == (EIGHT,) and len(m.passes) == 2)
+    (ledger.folder / "models" / str(pruned.parent) / "model.json").unlink()
     refused(finished_run, pruned, RunError, "was made of .*, which is not there any more")

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nas.blocks.network import MultimodalNet
-from nas.compression import Prune, Quantize
+from nas.compression import Pass, Prune, Quantize, registry
 from nas.errors import CompressionError, RunError
 from nas.evaluation.assess import Measure
 from nas.evaluation.build import build, counts, input_shapes
-from nas.formats.onnx_export import export_onnx
+from nas.formats.onnx_export import compare, export_onnx
 from nas.formats.weights import WEIGHTS_FILE, save_weights
 from nas.pipeline import compress as module
-from nas.pipeline.compress import CompressJob, Pass, _is_done, _jobs, check_chains, compress_job, load_module
+from nas.pipeline.chains import jobs_of
+from nas.pipeline.compress import check_chains, compress_job, load_module
 from nas.pipeline.context import WorkerContext
 from nas.pipeline.refine import Refusal
-from nas.runs.models import Model
+from nas.runs.models import Model, read_model, write_model
 from nas.targets import Latency, Target
 from nas.tasks import Task
 from nas.tasks.task import Modality, Split
@@ -61,7 +65,7 @@ def refined(context: WorkerContext) -> Callable[..., Model]:
         net: MultimodalNet = build(context.space().architecture({}).network, context.task, seed)
         save_weights(net, folder / WEIGHTS_FILE)
         export_onnx(net, input_shapes(net), folder / "model.onnx")
-        return Model(folder.name, trial, "refined", (), None, {}, counts(net), folder)
+        return write_model(folder, Model(folder.name, trial, "refined", (), None, {}, counts(net), folder))
 
     return make
 
@@ -71,8 +75,7 @@ CHAINS: list[tuple[Pass, ...]] = [(EIGHT,), (HALF, EIGHT), (HALF,), (Prune(0.125
 
 
 def run(context: WorkerContext, parent: Model, *told: Model, meter: Measure = measure) -> list[Model | Refusal]:
-    siblings = {model.name: model for model in told}
-    return [made for job in _jobs(parent, CHAINS, siblings) for made in compress_job(context, job, meter)]
+    return [made for job in jobs_of(parent, CHAINS, told) for made in compress_job(context, job, meter)]
 
 
 def names(made: Sequence[Model | Refusal]) -> list[str]:
@@ -84,16 +87,17 @@ SIBLINGS = ["int8", "prune50", "prune50-int8", "prune12.5", "prune12.5-int8"]
 
 def test_what_chains_share_is_made_once(context: WorkerContext, refined: Callable[..., Model]) -> None:
     parent = refined()
-    jobs = _jobs(parent, CHAINS, {})
+    jobs = jobs_of(parent, CHAINS, [])
     assert [[step[0].label for step in job.chains] for job in jobs] == [["int8"], ["prune50"] * 2, ["prune12.5"]]
     made = run(context, parent)
     assert names(made) == [f"0-refined-{label}" for label in SIBLINGS]
     by_name = {m.name: m for m in made if isinstance(m, Model)}
-    assert by_name["0-refined-prune50-int8"].passes == ("prune50", "int8")
+    assert by_name["0-refined-prune50-int8"].passes == (HALF, EIGHT)
+    assert by_name["0-refined-prune50-int8"].parent == "0-refined-prune50"
     assert by_name["0-refined-prune50-int8"].metrics["params"] == by_name["0-refined-prune50"].metrics["params"]
     assert by_name["0-refined-prune50"].metrics["params"] < parent.metrics["params"]
     assert {p.name for p in (context.folder / "models").iterdir()} == {"0-refined", *by_name}
-    assert not _jobs(parent, CHAINS, by_name)
+    assert not jobs_of(parent, CHAINS, list(by_name.values()))
 
 
 def test_a_sibling_is_loaded_with_the_exact_ratio_it_was_made_with(
@@ -121,20 +125,64 @@ def test_a_chain_goes_on_from_what_is_there(context: WorkerContext, refined: Cal
     assert names(run(context, parent, *made)) == ["0-refined-prune50-int8"]
 
 
-def test_siblings_of_older_runs_must_not_be_older_than_their_parent(
+def test_a_sibling_without_weights_is_made_again(context: WorkerContext, refined: Callable[..., Model]) -> None:
+    parent = refined()
+    made = [m for m in run(context, parent) if isinstance(m, Model)]
+    (next(m for m in made if m.passes == (EIGHT,)).folder / WEIGHTS_FILE).unlink()
+    assert [job.chains for job in jobs_of(parent, CHAINS, made)] == [((EIGHT,),)]
+
+
+@dataclass(frozen=True)
+class Named(Prune):
+    """A pass whose label does not tell its ratio."""
+
+    @property
+    def label(self) -> str:
+        return "prune"
+
+
+def test_passes_of_one_label_have_folders_of_their_own(
+    context: WorkerContext, refined: Callable[..., Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "PASSES", {**registry.PASSES, "Named": Named})
+    parent, chains = refined(), [(Named(0.25),), (Named(0.5), EIGHT)]
+    jobs = jobs_of(parent, chains, [])
+    first, second = ([*job.names.values()] for job in jobs)
+    assert first == ["0-refined-prune"]
+    assert re.fullmatch("0-refined-prune-[0-9a-f]{6}", second[0])
+    assert second[1] == f"{second[0]}-int8"
+    for job in jobs:
+        compress_job(context, job, measure)
+    models = [read_model(folder) for folder in sorted((context.folder / "models").glob("*-prune*"))]
+    assert {model.name: model.passes for model in models} == {
+        first[0]: (Named(0.25),), second[0]: (Named(0.5),), second[1]: (Named(0.5), EIGHT)
+    }  # fmt: skip
+    assert not jobs_of(parent, list(reversed(chains)), models)
+    sizes = [counts(load_module(context, model))["params"] for model in models]
+    assert sizes == [model.metrics["params"] for model in models]
+
+
+@given(chains=st.lists(st.lists(st.sampled_from([Prune(0.25), HALF, EIGHT]), min_size=1, max_size=3).map(tuple)))
+def test_no_two_jobs_write_to_one_folder_and_none_is_left_out(chains: list[tuple[Pass, ...]]) -> None:
+    parent = Model("0-refined", 0, "refined", (), None, {}, {}, Path("models/0-refined"))
+    jobs = jobs_of(parent, chains, [])
+    written = [name for job in jobs for name in job.names.values()]
+    assert len(written) == len(set(written))
+    assert {chain for job in jobs for chain in job.chains} == set(chains)
+    for job in jobs:
+        assert len({chain[0] for chain in job.chains}) == 1
+        assert set(job.names) == {chain[:n] for chain in job.chains for n in range(1, len(chain) + 1)}
+
+
+def test_two_prunes_are_built_again_on_the_weights_that_each_saw(
     context: WorkerContext, refined: Callable[..., Model]
 ) -> None:
-    parent = refined()
-    folder = context.folder / "models" / "0-refined-int8"
-    folder.mkdir()
-    (folder / WEIGHTS_FILE).write_bytes(b"weights")
-    old = Model(folder.name, 0, "compressed", ("int8",), parent.name, {}, {}, folder)
-    job = CompressJob(parent, ((EIGHT,),), {old.name: old})
-    assert _is_done(job)
-    os.utime(folder / WEIGHTS_FILE, (1, 1))
-    assert not _is_done(job)
-    (folder / WEIGHTS_FILE).unlink()
-    assert not _is_done(job)
+    (job,) = jobs_of(refined(), [(Prune(0.25), HALF)], [])
+    made = compress_job(context, job, measure)
+    last = made[-1]
+    assert isinstance(last, Model)
+    samples = {name: values[:16] for name, values in context.task.valid.inputs.items()}
+    assert compare(load_module(context, last), last.folder / "model.onnx", samples).max_rel <= 1e-4
 
 
 def test_a_damaged_model_is_refused_and_the_others_are_made(
@@ -171,7 +219,8 @@ def test_what_goes_wrong_with_one_sibling_is_its_reason(
 def test_training_that_fails_is_its_reason_too(context: WorkerContext, refined: Callable[..., Model]) -> None:
     parent = refined()
     spoilt = replace(context, task=replace(context.task, train=split(1)))
-    made = compress_job(spoilt, CompressJob(parent, ((HALF, EIGHT),), {}), measure)
+    (job,) = jobs_of(parent, [(HALF, EIGHT)], [])
+    made = compress_job(spoilt, job, measure)
     assert names(made) == ["refused 0-refined-prune50"]
     assert "the training split has 1 sample" in made[0].reason  # pyright: ignore
 
@@ -187,8 +236,14 @@ def test_a_full_disk_ends_the_command(context: WorkerContext, refined: Callable[
 @pytest.mark.parametrize(
     ("chains", "message"),
     [
-        ([(Quantize(), Prune())], r"chain \(int8, prune50\) goes on after quantization.*a prune to come before"),
-        ([(Quantize(),), (Prune(), Quantize(), Quantize())], r"chain \(prune50, int8, int8\) goes on after"),
+        (
+            [(Quantize(), Prune())],
+            r"chain \(int8, prune50\): .* after int8, .* with prune50, .*on the network first",
+        ),
+        (
+            [(Quantize(),), (Prune(), Quantize(), Quantize())],
+            r"\(prune50, int8, int8\): goes on after int8, .* expected int8 last",
+        ),
         ([()], "a chain is empty; expected at least one pass"),
     ],
 )

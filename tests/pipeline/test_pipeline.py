@@ -14,6 +14,7 @@ import optuna
 import pytest
 from example_runs import counted
 
+from nas.compression import Prune, Quantize
 from nas.errors import NasError, ObjectiveError, RunError, SamplerError, TaskError
 from nas.pipeline.compress import compress
 from nas.pipeline.loop import COUNTED
@@ -21,7 +22,7 @@ from nas.pipeline.refine import Refusal, refine
 from nas.pipeline.search import search
 from nas.runs.front import front_of
 from nas.runs.ledger import open_ledger
-from nas.runs.models import Model
+from nas.runs.models import Model, lineage
 from nas.training import Training
 
 pytestmark = pytest.mark.usefixtures("one_ray")
@@ -84,18 +85,18 @@ def test_refined_and_compressed_models_are_measured_on_their_files(pristine_run:
         assert model.metrics["size_bytes"] == (model.folder / "model.onnx").stat().st_size
         assert {"test_accuracy", "latency_ms", "accuracy"} <= set(model.metrics)
         if model.parent is not None:
-            assert model.parent in by_name
-            parent = by_name[model.parent].metrics["size_bytes"]
-            assert model.metrics["bytes_ratio"] == pytest.approx(model.metrics["size_bytes"] / parent)
+            assert by_name[model.parent].passes == model.passes[:-1]
+            first = lineage(model)[0].metrics["size_bytes"]
+            assert model.metrics["bytes_ratio"] == pytest.approx(model.metrics["size_bytes"] / first)
             assert model.metrics["time_ratio"] > 0
             if not model.passes[1:]:
                 assert model.metrics["pass_time_ratio"] == model.metrics["time_ratio"]
     refined = next(m for m in models if m.stage == "refined")
     assert refined.metrics["seeds"] == [0, 1]
-    pruned = [m for m in models if m.passes == ("prune50",)]
+    pruned = [m for m in models if m.passes == (Prune(0.5),)]
     assert pruned
     assert all(m.metrics["params"] < by_name[str(m.parent)].metrics["params"] for m in pruned)
-    int8 = [m for m in models if m.passes == ("int8",)]
+    int8 = [m for m in models if m.passes == (Quantize(),)]
     assert all(m.metrics["agreement"] > 0.8 for m in int8)
 
 

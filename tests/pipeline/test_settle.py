@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from nas.compression import Quantize
+from nas.compression import Pass, Prune, Quantize
 from nas.errors import TargetError
 from nas.pipeline import settle as module
-from nas.pipeline.compress import CompressJob, _is_done
+from nas.pipeline.chains import digest, jobs_of
 from nas.pipeline.settle import settle, settle_unless_busy
 from nas.runs.front import front_of
 from nas.runs.ledger import Ledger, create_ledger, open_ledger
@@ -79,7 +78,7 @@ def add(ledger: Ledger, accuracy: float, metrics: dict[str, Any]) -> int:
     return number
 
 
-def add_model(ledger: Ledger, name: str, metrics: dict[str, Any], *passes: str, parent: str | None = None) -> Model:
+def add_model(ledger: Ledger, name: str, metrics: dict[str, Any], *passes: Pass, parent: str | None = None) -> Model:
     folder = ledger.folder / "models" / name
     folder.mkdir(parents=True)
     for file in ("model.onnx", "weights.safetensors"):
@@ -124,10 +123,10 @@ def test_what_a_device_shows_later_makes_an_earlier_latency_doubtful(ledger: Led
 
 def test_models_are_measured_again_with_those_they_are_made_of(ledger: Ledger, meter: dict[str, Latency]) -> None:
     add_model(ledger, "0-refined", QUIET)
-    add_model(ledger, "0-refined-prune50", QUIET, "prune50", parent="0-refined")
+    add_model(ledger, "0-refined-prune50", QUIET, Prune(0.5), parent="0-refined")
     ratios = {"pass_time_ratio": 9.0, "time_ratio": 9.0, "pass_bytes_ratio": 1.0, "bytes_ratio": 1.0}
     name = "0-refined-prune50-int8"
-    add_model(ledger, name, noisy(**ratios), "prune50", "int8", parent="0-refined")
+    add_model(ledger, name, noisy(**ratios), Prune(0.5), Quantize(), parent="0-refined-prune50")
     meter |= {"0-refined": latency(2.0), "0-refined-prune50": latency(1.0), name: latency(1.5)}
     assert settle(ledger) == 1
     metrics = {m.name: m.metrics for m in ledger.models()}[name]
@@ -138,19 +137,17 @@ def test_models_are_measured_again_with_those_they_are_made_of(ledger: Ledger, m
 @pytest.mark.usefixtures("meter")
 def test_a_sibling_of_a_parent_that_was_refined_anew_stays_old(ledger: Ledger) -> None:
     parent = add_model(ledger, "0-refined", QUIET)
-    sibling = add_model(ledger, "0-refined-int8", noisy(), "int8", parent="0-refined")
-    job = CompressJob(parent, ((Quantize(),),), {sibling.name: sibling})
-    assert _is_done(job)
-    newer = (parent.folder / "weights.safetensors").stat().st_mtime + 10
-    os.utime(parent.folder / "weights.safetensors", (newer, newer))
+    add_model(ledger, "0-refined-int8", noisy(made_of=digest(parent)), Quantize(), parent="0-refined")
+    assert not jobs_of(parent, [(Quantize(),)], ledger.models())
+    (parent.folder / "weights.safetensors").write_bytes(b"other weights")
     assert settle(ledger) == 1
-    assert not _is_done(job)
+    assert jobs_of(parent, [(Quantize(),)], ledger.models())
 
 
 @pytest.mark.usefixtures("meter")
 def test_what_goes_wrong_with_one_item_leaves_it_noisy_and_the_others_are_settled(ledger: Ledger) -> None:
     add_model(ledger, "0-refined", QUIET)
-    add_model(ledger, "0-refined-int8", noisy(), "int8", parent="0-refined")
+    add_model(ledger, "0-refined-int8", noisy(), Quantize(), parent="0-refined")
     add_model(ledger, "1-refined", noisy())
     (ledger.folder / "models" / "0-refined" / "model.onnx").write_bytes(b"")
     assert settle(ledger) == 1

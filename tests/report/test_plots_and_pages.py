@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from nas.compression import Quantize
 from nas.report import RunView, plot_comparison, plot_front, write_page
 from nas.report.page import _front_figure, _hover
 from nas.report.plots import Plane, _listed, is_wide, noise_bars, planes_of, staircase
@@ -49,7 +50,7 @@ def models() -> list[Model]:
         made.append(Model(f"{i}-refined", i, "refined", (), None, {"width": 8 * i}, metrics, Path()))
         small = measure(i - 1, accuracy=0.83 + 0.02 * i, test_accuracy=0.81 + 0.02 * i)
         made.append(
-            Model(f"{i}-refined-int8", i, "compressed", ("int8",), f"{i}-refined", {"width": 8 * i}, small, Path())
+            Model(f"{i}-refined-int8", i, "compressed", (Quantize(),), f"{i}-refined", {"width": 8 * i}, small, Path())
         )
     return made
 
@@ -141,7 +142,7 @@ def test_nothing_from_users_or_data_is_markup(tmp_path: Path) -> None:
     texts = ("name", "command", "space_file", "task", "data", "label", "target", "sampler", "revision", "created")
     record = replace(RECORD, **dict.fromkeys(texts, EVIL), limits=(f"rmse:{EVIL}<=1",), versions={EVIL: EVIL})
     evil_trials = [replace(t, decisions={EVIL: EVIL}, reason=EVIL) for t in trials()]
-    evil_models = [replace(m, name=EVIL, passes=(EVIL,), decisions={EVIL: EVIL}) for m in models()]
+    evil_models = [replace(m, name=EVIL, decisions={EVIL: EVIL}) for m in models()]
     run = shown(evil_trials, evil_models, RECORD)
     run = replace(run, record=record)
     write_page([run], tmp_path / "page.html")

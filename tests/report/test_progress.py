@@ -9,31 +9,32 @@ from typing import Any
 import pytest
 from example_runs import RECORD
 
+from nas.compression import Pass, Prune, Quantize
 from nas.report.progress import SearchProgress, describe, listed, pace, scores_text, what_passes_brought
 from nas.runs.ledger import Trial, create_ledger
 from nas.runs.models import Model
 from nas.terminal import Terminal
 
 
-def model(*passes: str, **metrics: Any) -> Model:
+def model(*passes: Pass, **metrics: Any) -> Model:
     values = {"latency_quality": "good", "pass_bytes_ratio": 0.4, "pass_time_ratio": 1.3, "bytes_ratio": 0.2,
               "time_ratio": 0.9}  # fmt: skip
     return Model("m", 0, "compressed", passes, "p", {}, values | metrics, Path())
 
 
 def test_a_pass_that_is_slower_here_is_called_slower() -> None:
-    assert what_passes_brought(model("int8")) == "; int8 here: 0.40 of the bytes, 1.30 of the time, slower"
+    assert what_passes_brought(model(Quantize())) == "; int8 here: 0.40 of the bytes, 1.30 of the time, slower"
 
 
 def test_a_chain_tells_its_last_pass_and_all_together() -> None:
-    text = what_passes_brought(model("prune50", "int8", pass_time_ratio=0.7))
+    text = what_passes_brought(model(Prune(0.5), Quantize(), pass_time_ratio=0.7))
     assert text == (
         "; int8 here: 0.40 of the bytes, 0.70 of the time, faster; all passes: 0.20 of the bytes, 0.90 of the time"
     )
 
 
 def test_a_ratio_of_noisy_times_says_so() -> None:
-    assert what_passes_brought(model("int8", latency_quality="noisy")).endswith("slower (noisy)")
+    assert what_passes_brought(model(Quantize(), latency_quality="noisy")).endswith("slower (noisy)")
 
 
 def test_a_model_without_passes_has_nothing_to_tell() -> None:

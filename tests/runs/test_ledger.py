@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from example_runs import RECORD
 
+from nas.compression import Prune, Quantize
 from nas.errors import RunError
 from nas.objectives.objective import Limit, Objective
 from nas.runs.files import replace_folder, write_json
@@ -292,7 +293,9 @@ def test_models_are_listed_by_name_with_all_they_hold(ledger: Ledger) -> None:
     def model(name: str, **more: Any) -> Model:
         folder = ledger.folder / "models" / name
         folder.mkdir(parents=True)
-        made = Model(name, 4, "compressed", ("prune50", "int8"), "4-refined", {"x": None}, {"accuracy": 0.5}, folder)
+        made = Model(
+            name, 4, "compressed", (Prune(0.5), Quantize()), "4-refined", {"x": None}, {"accuracy": 0.5}, folder
+        )
         (folder / "model.onnx").touch()
         return write_model(folder, replace(made, **more))
 

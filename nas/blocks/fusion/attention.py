@@ -13,6 +13,7 @@ from nas.blocks.attention import Attention, TransformerLayer
 from nas.blocks.features import Features, joined_masks, masked_mean, tokens
 from nas.blocks.fusion.pooled import FusionModule
 from nas.blocks.steps import Stack
+from nas.blocks.widths import projections
 from nas.errors import BlockError
 
 Shape = tuple[int, ...]
@@ -160,6 +161,10 @@ class CrossAttentionFusion(FusionModule):
             x, mask = parts[i]
             attended.append(_mean(x + attention(x, context, joined_masks(others)), mask))
         return torch.cat(attended, 1)
+
+    def unprunable(self) -> list[nn.Module]:
+        """All of it: heads divide its width, and residuals add it up."""
+        return projections(self)
 
 
 class SelfAttentionFusion(FusionModule):
