@@ -26,7 +26,7 @@ from nas.errors import NasError
 from nas.evaluation.build import input_shapes
 from nas.formats.onnx_export import export_onnx
 from nas.formats.onnx_file import run_onnx
-from nas.targets import load_target, measure_local
+from nas.targets import load_target
 from nas.targets.measure import fingerprint
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -114,7 +114,7 @@ def examine(space: Space, candidates: int, timed: int) -> Finding:
                 continue
             if position < timed:
                 measured = time.perf_counter()
-                found.latency_ms.append(measure_local([file], target)[0].latency_ms)
+                found.latency_ms.append(target.measure([file])[0].latency_ms)
                 found.measure.append(time.perf_counter() - measured)
                 found.build.append(built - begun)
                 found.export.append(exported - built)

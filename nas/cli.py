@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 import threading
+import warnings
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from nas.errors import NasError
+from nas.errors import DeviceWarning, NasError
 from nas.options import Address, Data, Run, Storage, Workers, with_terms
 from nas.runs.storage_url import masked
 from nas.terminal import Terminal, in_columns, speak_any_encoding
@@ -203,12 +204,13 @@ def measure(
         list[Path], typer.Argument(metavar="MODEL.onnx...", help="Several are measured in turns: their ratio holds.")
     ],
     target: Annotated[str, typer.Option(help="Device to measure on.")] = "local",
+    threads: Annotated[int, typer.Option(min=1, help="Threads of one inference there.")] = 1,
     as_json: Json = False,
 ) -> None:
     """Measure the latency of ONNX files."""
     from nas.targets import load_target, measure_patiently
 
-    latencies = measure_patiently(models, load_target(target), MEASURE_S)
+    latencies = measure_patiently(models, load_target(target, threads), MEASURE_S)
     for model, latency in zip(models, latencies, strict=True):
         low, high = latency.interval_ms
         ratio = latency.latency_ms / latencies[0].latency_ms
@@ -218,7 +220,7 @@ def measure(
             (f"{model}: " if models[1:] else "")
             + f"{latency.latency_ms:.4f} ms (noise {low:.4f} to {high:.4f}; p50 {latency.p50_ms:.4f}, "
             f"p95 {latency.p95_ms:.4f}; {latency.quality}) on {latency.fingerprint['cpu']}, "
-            f"{latency.fingerprint['threads']} thread, ONNX Runtime {latency.fingerprint['onnxruntime']}"
+            f"{threads} thread{'s' * (threads > 1)}, ONNX Runtime {latency.fingerprint['onnxruntime']}"
             + (f"; {ratio:.2f} of the time of {models[0]}" if latency is not latencies[0] else ""),
         )
 
@@ -284,6 +286,7 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, terminate)
     speak_any_encoding()
+    _tell_warnings()
     try:
         code = app(prog_name="nas", standalone_mode=False)
     except NasError as error:
@@ -303,6 +306,19 @@ def main() -> None:
         _err.print("interrupted; what was told is kept, and the same command goes on with it. nas report shows it.")
         sys.exit(128 + signal.SIGTERM if terminated.is_set() else code)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _tell_warnings() -> None:
+    """Say our own warnings as a sentence; others stay as Python shows them."""
+    theirs = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, DeviceWarning):
+            _err.print(f"note: {message}")
+        else:
+            theirs(message, category, *where, **more)
+
+    warnings.showwarning = show
 
 
 _INTERRUPTED = 128 + signal.SIGINT

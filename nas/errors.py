@@ -71,6 +71,10 @@ class BundleError(NasError, RuntimeError):
     """A bundle is incomplete, or failed its proof."""
 
 
+class DeviceWarning(UserWarning):
+    """A run goes on where latency is measured otherwise than before: on another device, or with other threads."""
+
+
 BUILD_ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What a user's own module may raise where it does not fit."""
 

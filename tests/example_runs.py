@@ -11,6 +11,7 @@ from nas.runs.ledger import open_ledger
 from nas.runs.record import RunRecord
 from nas.space.source import space_from_source
 from nas.space.space import Architecture
+from nas.targets import LocalTarget, target_values
 
 SPACE = """
 from nas import Space, choose, integer
@@ -25,6 +26,9 @@ space = Space(
 """
 """Dense networks on a table."""
 
+LOCAL = target_values(LocalTarget())
+"""The target of most runs, as they keep it."""
+
 RECORD = RunRecord(
     name="run",
     command="nas search",
@@ -36,7 +40,7 @@ RECORD = RunRecord(
     task_fingerprint="g",
     objectives=("accuracy", "latency_ms"),
     limits=("params<=9",),
-    target="local",
+    target=LOCAL,
     sampler="random",
     seed=0,
     training={"epochs": 2},

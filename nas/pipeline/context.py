@@ -10,11 +10,11 @@ from nas.errors import RunError, SpaceError
 from nas.evaluation.assess import Measure
 from nas.evaluation.context import EvaluationContext
 from nas.objectives.objective import Limit
-from nas.runs.files import RECORD_FILE, SPACE_FILE
+from nas.runs.files import RECORD_FILE, SPACE_FILE, check_types
 from nas.runs.ledger import Ledger
 from nas.space.source import MODULES_FOLDER, space_from_source
 from nas.space.space import Space
-from nas.targets import Target, load_target
+from nas.targets import Target, target_from
 from nas.tasks import Task
 from nas.training import Training, training_from
 
@@ -54,19 +54,22 @@ def context_of(ledger: Ledger, task: Task) -> WorkerContext:
     """What workers need of a run that is open.
 
     Raises:
-        RunError: If its training is damaged.
-        TargetError: If its target is unknown.
+        RunError: If its training or its target is damaged.
+        TargetError: If its kind of target is unknown.
     """
-    record = ledger.record
+    record, part = ledger.record, "training"
     try:
         training = training_from(record.training)
+        part = "target"
+        target = target_from(record.target)
+        check_types(target)
     except (KeyError, TypeError) as error:
-        raise RunError(f"{ledger.folder / RECORD_FILE}: is damaged: training: {error}.") from None
+        raise RunError(f"{ledger.folder / RECORD_FILE}: is damaged: {part}: {error}.") from None
     return WorkerContext(
         ledger.space_source,
         Path(record.space_file),
         task,
-        load_target(record.target),
+        target,
         training,
         record.parsed_limits,
         ledger.folder.resolve(),

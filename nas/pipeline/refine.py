@@ -16,6 +16,7 @@ from nas.evaluation.evaluator import attempt
 from nas.evaluation.outcome import WORKER_DIED, Outcome
 from nas.objectives.metrics import mean_of, on_test, std_of
 from nas.pipeline.context import WorkerContext
+from nas.pipeline.device import note_device
 from nas.pipeline.executors.ray_tune import cluster, run_jobs
 from nas.pipeline.run import open_run
 from nas.pipeline.settle import settle
@@ -84,6 +85,7 @@ def refine(
     folder = Path(run)
     with writing(folder):
         ledger, context = open_run(folder, data, storage)
+        note_device(ledger, context.target)
         settle(ledger)
         context = replace(context, training=replace(context.training, epochs=epochs or 4 * context.training.epochs))
         wanted: list[Trial] = []

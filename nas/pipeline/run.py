@@ -20,6 +20,7 @@ from nas.errors import BlockError, NasError, RunError, SpaceError, TaskError
 from nas.evaluation.border import Failure, within_border
 from nas.evaluation.build import build
 from nas.pipeline.context import WorkerContext, check_kept_space, context_of, folders
+from nas.pipeline.device import note_device
 from nas.pipeline.run_config import check_same, config_from
 from nas.pipeline.terms import Terms
 from nas.runs.config import RunConfig
@@ -29,6 +30,7 @@ from nas.runs.record import RunRecord, read_record
 from nas.runs.storage_url import masked
 from nas.space.source import load_space, side_modules, space_from_source
 from nas.space.space import Space
+from nas.targets import target_from
 from nas.tasks import Task, load_table, load_task
 from nas.training.train import tensors
 
@@ -57,9 +59,13 @@ def begin_run(
     space = load_space(space_file)
     if (folder / RECORD_FILE).exists():
         begun = read_record(folder)
-        check_same(folder, begun, config_from(terms, begun))
+        asked = config_from(terms, begun)
+        check_same(folder, begun, asked)
         _check_same_space(folder, begun, space)
-        return open_run(folder, terms.get("data"), storage)
+        ledger, context = open_run(folder, terms.get("data"), storage)
+        context = replace(context, target=target_from(asked.target))
+        note_device(ledger, context.target)
+        return ledger, context
     modules = side_modules(space_file)
     config = config_from(terms)
     task = _load_task(config)
@@ -120,6 +126,7 @@ def _record(
         created=datetime.now().astimezone().isoformat(timespec="seconds"),
         id=uuid4().hex,
         notes=task.notes,
+        device=target_from(config.target).fingerprint(),
     )
 
 

@@ -14,7 +14,7 @@ from nas.errors import RunError, TaskError
 from nas.objectives.objective import parse_limit, parse_objective
 from nas.pipeline.terms import Terms
 from nas.runs.config import RunConfig
-from nas.targets import load_target
+from nas.targets import LocalTarget, load_target, target_values
 from nas.training import Training, check_proxy
 
 DEFAULTS = RunConfig(
@@ -23,15 +23,19 @@ DEFAULTS = RunConfig(
     label="",
     objectives=("accuracy", "latency_ms", "size_bytes"),
     limits=(),
-    target="local",
+    target=target_values(LocalTarget()),
     sampler="surrogate",
     seed=0,
     training=json.loads(json.dumps(asdict(Training()))),
 )
 """The terms of a run of which nothing is asked."""
 
-MAY_DIFFER = ("data",)
-"""Terms that a resumed run need not share: data may lie elsewhere, and are known by their fingerprint."""
+MAY_DIFFER = ("data", "threads")
+"""Terms that a resumed run need not share: data may lie elsewhere, and are known by their fingerprint; latencies bear
+the threads that they were measured with, and the run notes it."""
+
+_CALLED = {"name": "target"}
+"""What a part of a term is called by who asks for it, where that is not its name."""
 
 
 def config_from(terms: Terms, base: RunConfig = DEFAULTS) -> RunConfig:
@@ -54,9 +58,9 @@ def config_from(terms: Terms, base: RunConfig = DEFAULTS) -> RunConfig:
             f"--task {asked['task']} --label {asked['label']}: a built-in task has no column; expected one of both.",
             "Leave --task out to learn from a table.",
         )
-    own = {f.name for f in fields(RunConfig)} - {"training"}
+    own = {f.name for f in fields(RunConfig)} - {"target", "training"}
     values = {name: _FORMS.get(name, _as_it_is)(value) for name, value in asked.items() if name in own}
-    return replace(base, **values, training=_training(asked, base))
+    return replace(base, **values, target=_target(asked, base), training=_training(asked, base))
 
 
 def check_same(folder: Path, begun: RunConfig, asked: RunConfig) -> None:
@@ -65,10 +69,11 @@ def check_same(folder: Path, begun: RunConfig, asked: RunConfig) -> None:
     Raises:
         RunError: If one differs; says which, what it was and what was asked for.
     """
-    for name in (f.name for f in fields(RunConfig) if f.name not in MAY_DIFFER):
-        for part, was, now in differences(name, getattr(begun, name), getattr(asked, name)):
+    pairs = [(f.name, getattr(begun, f.name), getattr(asked, f.name)) for f in fields(RunConfig)]
+    for part, was, now in (part for pair in pairs for part in differences(*pair)):
+        if part not in MAY_DIFFER:
             raise RunError(
-                f"{folder}: was begun with {part} {_readable(was)}, not {_readable(now)}.",
+                f"{folder}: was begun with {_CALLED.get(part, part)} {_readable(was)}, not {_readable(now)}.",
                 "Go on with its own terms, or begin another run in another folder.",
             )
 
@@ -94,16 +99,23 @@ def _training(asked: Mapping[str, Any], base: RunConfig) -> Mapping[str, Any]:
     return {**training, **{name: value for name, value in changed.items() if value is not None}}
 
 
+def _target(asked: Mapping[str, Any], base: RunConfig) -> Mapping[str, Any]:
+    """The target that is asked for: as it was, where it is the same one, with as many threads as are asked for."""
+    name, threads = asked.get("target", base.target["name"]), asked.get("threads")
+    if "target" not in asked and threads is None:
+        return base.target
+    named = target_values(load_target(name, threads))
+    if name != base.target["name"]:
+        return named
+    return base.target if threads is None else {**base.target, "threads": threads}
+
+
 def _objectives(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(parse_objective(text).metric for text in texts)
 
 
 def _limits(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(str(parse_limit(text)) for text in texts)
-
-
-def _target(name: str) -> str:
-    return load_target(name).name
 
 
 def _sampler(given: str | BaseSampler) -> str:
@@ -126,7 +138,6 @@ _FORMS: Mapping[str, Callable[[Any], Any]] = {
     "data": _place,
     "objectives": _objectives,
     "limits": _limits,
-    "target": _target,
     "sampler": _sampler,
     "screen": check_proxy,
 }

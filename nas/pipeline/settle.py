@@ -23,7 +23,7 @@ from nas.runs.front import front_of
 from nas.runs.ledger import Ledger, Trial
 from nas.runs.lock import writing
 from nas.runs.models import Model, lineage, write_model
-from nas.targets import Latency, Target, doubted, is_measured_here, load_target, measure_patiently
+from nas.targets import Latency, Target, doubted, measure_patiently, target_from
 
 MOST_S = 20.0
 """How long all of it may take, in seconds; what is left then stays noisy."""
@@ -59,30 +59,31 @@ def settle(ledger: Ledger, most_s: float = MOST_S, trials: bool = True) -> int:
     wanted = {*record.objectives, *(limit.metric for limit in record.parsed_limits)}
     if not wanted & set(MEASURED):
         return 0
-    target, end = load_target(record.target), time.monotonic() + most_s
+    target, end = target_from(record.target), time.monotonic() + most_s
     tried: set[str] = set()
     count = 0
     while time.monotonic() < end:
-        waiting = [item for item in _noisy(ledger, trials) if item.name not in tried]
+        waiting = [item for item in _noisy(ledger, target, trials) if item.name not in tried]
         if not waiting:
             break
         tried.add(waiting[0].name)
         count += _measure(ledger, waiting[0], target)
-    for item in _noisy(ledger, trials):
+    for item in _noisy(ledger, target, trials):
         _record(ledger, item, {name: item.metrics[name] for name in ("latency_quality", "best_reference_ms")})
     if trials:
         _discard_beaten(ledger)
     return count
 
 
-def _noisy(ledger: Ledger, trials: bool) -> list[Trial | Model]:
-    """Models, then trials that may be on the front, whose latency is of this device and noisy by what is known now."""
+def _noisy(ledger: Ledger, target: Target, trials: bool) -> list[Trial | Model]:
+    """Models, then trials that may be on the front, whose latency is of the target as it is now, and noisy."""
+    here = target.fingerprint()
     shown: list[Trial | Model] = [replace(m, metrics=doubted(m.metrics)) for m in ledger.models()]
     shown += _hopeful(ledger) if trials else []
     return [
         item
         for item in shown
-        if is_measured_here(item.metrics)
+        if item.metrics.get("device") == here
         and item.metrics.get("latency_quality") == "noisy"
         and "best_reference_ms" in item.metrics
     ]

@@ -51,6 +51,7 @@ class Terms(TypedDict, total=False):
         objectives: Metrics.
         limits: For example `latency_ms<=2`.
         target: Name of the target.
+        threads: Of one inference on the target.
         training: How long and how candidates are trained.
         epochs: Epochs of each trial, of a training that is otherwise what it is.
         seed: Seed of everything random.
@@ -79,6 +80,7 @@ class Terms(TypedDict, total=False):
         Sequence[str] | None, Option("For example 'latency_ms<=2'; repeat.", kind=list[str], flag="--limit")
     ]
     target: Annotated[str | None, Option("Device the model is for.", "local")]
+    threads: Annotated[int | None, Option("Threads of one inference there.", "1", int, least=1)]
     training: "Training | None"
     epochs: Annotated[int | None, Option("Epochs of each trial.", "10", int, least=1)]
     seed: Annotated[int | None, Option("Seed of everything random.", "0", int)]

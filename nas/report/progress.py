@@ -64,7 +64,7 @@ class SearchProgress:
         self.told += 1
         if self.told == 1 and not self.as_json:
             for note in ledger.record.notes:
-                self.console.print(f"data: {note}")
+                self.console.print(f"note: {note}")
         trials = [t for t in ledger.trials() if t.state in COUNTED]
         complete = [t for t in trials if t.state == "complete"]
         objectives = ledger.record.parsed_objectives

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -136,7 +137,7 @@ def differences(runs: Sequence[RunView]) -> list[str]:
     """The terms in which runs differ so that their numbers cannot be compared: task, target, objectives."""
     terms = {
         "task": {(run.record.task, run.record.task_fingerprint) for run in runs},
-        "target": {run.record.target for run in runs},
+        "target": {json.dumps([run.record.target, run.record.device], sort_keys=True) for run in runs},
         "objectives": {frozenset(run.objectives) for run in runs},
     }
     return [name for name, values in terms.items() if len(values) > 1]

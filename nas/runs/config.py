@@ -22,7 +22,7 @@ class RunConfig:
         label: The table's column to predict; empty for a built-in task.
         objectives: Metrics, each with its own direction.
         limits: For example `latency_ms<=2`.
-        target: Name of the target.
+        target: The fields of the target, and its kind.
         sampler: Name of the sampler.
         seed: Seed of everything random.
         training: The fields of `Training`.
@@ -35,12 +35,18 @@ class RunConfig:
     label: str
     objectives: tuple[str, ...]
     limits: tuple[str, ...]
-    target: str
+    target: Mapping[str, Any]
     sampler: str
     seed: int
     training: Mapping[str, Any]
     screen: str = ""
     proposals: int = 8
+
+    @property
+    def target_text(self) -> str:
+        """What the target is called, and how many threads it has where that is not one."""
+        threads = self.target.get("threads", 1)
+        return f"{self.target.get('name', '')}{f', {threads} threads' if threads != 1 else ''}"
 
     @property
     def parsed_objectives(self) -> tuple[Objective, ...]:

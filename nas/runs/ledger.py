@@ -168,6 +168,11 @@ class Ledger:
             optuna.delete_study(study_name=self.record.name, storage=self.study._storage)  # pyright: ignore
         (self.folder / RECORD_FILE).unlink()
 
+    def keep(self, record: RunRecord) -> None:
+        """Keep a record in the place of the run's own: only where it is measured, and notes, may be others."""
+        write_json(self.folder / RECORD_FILE, asdict(record))
+        self.record = record
+
     def _annotate(self, number: int, **attributes: Any) -> None:
         trial_id = self._trial_id(number)
         for name, given in attributes.items():

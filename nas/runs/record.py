@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
@@ -28,7 +28,9 @@ class RunRecord(RunConfig):
         revision: Git revision of the working folder, where there is one.
         created: Local time, ISO 8601.
         id: Of this run alone; its study bears it too. Empty in runs of before there was one.
-        notes: What was left out of the data or changed in them, told when the run began.
+        notes: What was left out of the data or changed in them, told when the run began; and where it was resumed on
+            another device.
+        device: What a latency depends on besides the file, where the run was measured last.
     """
 
     name: str
@@ -42,6 +44,7 @@ class RunRecord(RunConfig):
     created: str
     id: str = ""
     notes: tuple[str, ...] = ()
+    device: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def main(self) -> str:
@@ -90,7 +93,9 @@ def record_from(values: Mapping[str, Any]) -> RunRecord:
         TypeError: If one has another type.
     """
     known: dict[str, Any] = {
-        f.name: values[f.name] for f in fields(RunRecord) if f.name in values or f.default is MISSING
+        f.name: values[f.name]
+        for f in fields(RunRecord)
+        if f.name in values or f.default is f.default_factory is MISSING
     }
     kinds = get_type_hints(RunRecord)
     known |= {name: tuple(value) for name, value in known.items() if get_origin(kinds[name]) is tuple}

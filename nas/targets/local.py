@@ -2,51 +2,58 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from onnxruntime import get_available_providers  # pyright: ignore[reportAttributeAccessIssue]
 
 from nas.errors import TargetError
-from nas.targets.measure import ONNX_ERRORS, fingerprint, load_gate, measure
-from nas.targets.target import Latency, Target, latency_from
+from nas.targets.measure import ONNX_ERRORS, PATIENCE_S, fingerprint, load_gate, measure
+from nas.targets.target import Latency, latency_from
 
 
-def measure_local(paths: Sequence[Path], target: Target) -> Sequence[Latency]:
-    """Measure ONNX files in this process, in turns in the same quiet moments: their ratios are ratios.
+@dataclass(frozen=True)
+class LocalTarget:
+    """The machine that the search runs on, with ONNX Runtime.
 
-    Raises:
-        TargetError: If ONNX Runtime cannot load or run one of the files with the target's provider.
+    Attributes:
+        name: What it is called on the command line.
+        provider: ONNX Runtime's execution provider.
+        threads: Of one inference.
+        batch: Samples of one inference.
+        patience_s: How long one measurement looks for quiet moments, in seconds.
     """
-    for path in paths:
-        if not path.exists():
-            raise TargetError(f"{path}: there is no such file; expected an ONNX model.")
-    if target.provider not in get_available_providers():
-        known = ", ".join(get_available_providers())
-        raise TargetError(f"target {target.name!r}: ONNX Runtime has no {target.provider} here; it has {known}.")
-    try:
-        found = measure(paths, target.threads, target.provider, target.batch, target.patience_s)
-    except (*ONNX_ERRORS, ValueError) as error:
-        names = ", ".join(map(str, paths))
-        raise TargetError(f"{names}: ONNX Runtime cannot run it on target {target.name!r}: {error}") from error
-    return [latency_from(values) for values in found]
 
+    name: str = "local"
+    provider: str = "CPUExecutionProvider"
+    threads: int = 1
+    batch: int = 1
+    patience_s: float = PATIENCE_S
 
-def measure_patiently(paths: Sequence[Path], target: Target, most_s: float) -> Sequence[Latency]:
-    """Measure as `measure_local` does, again until it is quiet or the time is over.
+    def measure(self, files: Sequence[Path]) -> Sequence[Latency]:
+        """Measure ONNX files in this process, in turns in the same quiet moments: their ratios are ratios.
 
-    Args:
-        paths: ONNX files.
-        target: Where.
-        most_s: Seconds after which it is not tried again.
-    """
-    end = time.monotonic() + most_s
-    while True:
-        latencies = measure_local(paths, target)
-        if latencies[0].quality == "good" or time.monotonic() >= end:
-            return latencies
+        Raises:
+            TargetError: If a file is missing, or ONNX Runtime cannot load or run one of them with the provider.
+        """
+        for file in files:
+            if not file.exists():
+                raise TargetError(f"{file}: there is no such file; expected an ONNX model.")
+        if self.provider not in get_available_providers():
+            known = ", ".join(get_available_providers())
+            raise TargetError(f"target {self.name!r}: ONNX Runtime has no {self.provider} here; it has {known}.")
+        try:
+            found = measure(files, self.threads, self.provider, self.batch, self.patience_s)
+        except (*ONNX_ERRORS, ValueError) as error:
+            names = ", ".join(map(str, files))
+            raise TargetError(f"{names}: ONNX Runtime cannot run it on target {self.name!r}: {error}") from error
+        return [latency_from(values) for values in found]
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """This machine, its ONNX Runtime, and how it is used."""
+        return fingerprint(self.threads, self.provider, self.batch)
 
 
 def is_measured_here(metrics: Mapping[str, Any]) -> bool:

@@ -1,31 +1,11 @@
-"""What a model is for: device, runtime and how it is run there; and what was measured on it."""
+"""What a model is for: a device, a runtime and how it is run there; and what was measured on it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
-from nas.targets.measure import PATIENCE_S
-
-
-@dataclass(frozen=True)
-class Target:
-    """A device and runtime.
-
-    Attributes:
-        name: What it is called on the command line.
-        provider: ONNX Runtime's execution provider.
-        threads: Of one inference.
-        batch: Samples of one inference.
-        patience_s: How long one measurement looks for quiet moments, in seconds.
-    """
-
-    name: str = "local"
-    provider: str = "CPUExecutionProvider"
-    threads: int = 1
-    batch: int = 1
-    patience_s: float = PATIENCE_S
+from collections.abc import Mapping, Sequence
+from dataclasses import Field, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
 
 @dataclass(frozen=True)
@@ -64,3 +44,41 @@ def latency_from(values: Mapping[str, Any]) -> Latency:
     low, high = values["interval_ms"]
     fields: dict[str, Any] = {**values, "interval_ms": (low, high)}
     return Latency(**fields)
+
+
+class Target(Protocol):
+    """A device and a runtime, as a frozen dataclass whose fields are JSON: how one inference is run there.
+
+    A kind of target is one small class in `nas.targets.KINDS`; a run keeps it whole.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def name(self) -> str:
+        """What it is called on the command line."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """Of one inference."""
+        ...
+
+    def measure(self, files: Sequence[Path]) -> Sequence[Latency]:
+        """Measure ONNX files in turns, in the same quiet moments: their ratios are ratios.
+
+        Returns:
+            The latency of each file, in their order, with this target's `fingerprint`.
+
+        Raises:
+            TargetError: If a file is missing, or cannot be loaded or run there.
+        """
+        ...
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """What a latency measured now depends on besides the file: device, runtime, and how it is run.
+
+        Raises:
+            TargetError: If the device cannot be asked.
+        """
+        ...

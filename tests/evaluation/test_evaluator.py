@@ -22,7 +22,7 @@ from nas.evaluation.outcome import Outcome
 from nas.formats.onnx_export import compare
 from nas.formats.weights import WEIGHTS_FILE, load_weights
 from nas.objectives.objective import parse_limit
-from nas.targets import Latency, Target, measure_local
+from nas.targets import Latency, LocalTarget
 from nas.tasks import Task
 from nas.tasks.task import Modality, Split
 from nas.training import Training
@@ -112,7 +112,7 @@ def test_the_trained_file_is_the_one_that_is_measured(tmp_path: Path) -> None:
 
     def measure(paths: Sequence[Path]) -> Sequence[Latency]:
         seen.extend(path.read_bytes() for path in paths)
-        return measure_local(paths, Target(patience_s=0.2))
+        return LocalTarget(patience_s=0.2).measure(paths)
 
     folder = tmp_path / "0"
     context = EvaluationContext(TASK, Training(epochs=1), (), measure)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from drivers import Counts, Driver, end, kept, ray_processes
+from example_runs import LOCAL
 
 from nas.errors import RunError
 from nas.runs.ledger import create_ledger, open_ledger
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.faults
 
 RECORD = RunRecord(
     name="run", command="", space_file="space.py", space_fingerprint="", task="t", data="", label="",
-    task_fingerprint="", objectives=("accuracy",), limits=(), target="local", sampler="random", seed=0, training={},
+    task_fingerprint="", objectives=("accuracy",), limits=(), target=LOCAL, sampler="random", seed=0, training={},
     storage="journal", versions={}, revision="", created="",
 )  # fmt: skip
 

@@ -27,7 +27,7 @@ from nas.pipeline.compress import check_chains, compress_job, load_module
 from nas.pipeline.context import WorkerContext
 from nas.pipeline.refine import Refusal
 from nas.runs.models import Model, read_model, write_model
-from nas.targets import Latency, Target
+from nas.targets import Latency, LocalTarget
 from nas.tasks import Task
 from nas.tasks.task import Modality, Split
 from nas.training import Training
@@ -52,7 +52,7 @@ def split(n: int) -> Split:
 def context(tmp_path: Path) -> WorkerContext:
     modalities = {"table": Modality("vector", (6,), 0.0, 1.0, {})}
     task = Task("made", modalities, ("no", "yes"), split(96), split(32), split(32))
-    return WorkerContext(SPACE, tmp_path / "space.py", task, Target(), Training(epochs=1), (), tmp_path)
+    return WorkerContext(SPACE, tmp_path / "space.py", task, LocalTarget(), Training(epochs=1), (), tmp_path)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 
 import optuna
 import pytest
+from example_runs import LOCAL
 
 from nas import Space, choose, integer
 from nas.evaluation.outcome import Outcome
@@ -30,7 +31,7 @@ SPACE = Space(Net(choose(1, 2, 3, 4), integer(1, 4)))
 def ledger(folder: Path, name: str = "random", space: Space = SPACE) -> Ledger:
     record = RunRecord(
         name="run", command="", space_file="", space_fingerprint=space.fingerprint, task="t", data="", label="",
-        task_fingerprint="", objectives=("accuracy", "latency_ms"), limits=(), target="local", sampler=name, seed=0,
+        task_fingerprint="", objectives=("accuracy", "latency_ms"), limits=(), target=LOCAL, sampler=name, seed=0,
         training={}, storage="journal", versions={}, revision="", created="",
     )  # fmt: skip
     return create_ledger(folder, record, "", sampler(name, space, 0))

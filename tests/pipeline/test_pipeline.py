@@ -15,7 +15,7 @@ import pytest
 from example_runs import counted
 
 from nas.compression import Prune, Quantize
-from nas.errors import NasError, ObjectiveError, RunError, SamplerError, TaskError
+from nas.errors import DeviceWarning, NasError, ObjectiveError, RunError, SamplerError, TaskError
 from nas.pipeline.compress import compress
 from nas.pipeline.loop import COUNTED
 from nas.pipeline.refine import Refusal, refine
@@ -205,9 +205,21 @@ def test_a_run_is_not_opened_under_other_terms(
         search(space_file, finished_run, trials=6, **asked)  # pyright: ignore
 
 
+def test_a_run_goes_on_with_other_threads_and_says_so(tmp_path: Path, table: Path, space_file: Path) -> None:
+    run = tmp_path / "run"
+    search(space_file, run, data=table, label="kind", trials=1, epochs=1, sampler="random", threads=2)
+    with pytest.warns(DeviceWarning, match="since 1 trials were complete: threads 1, was 2;"):
+        search(space_file, run, trials=2, threads=1)
+    ledger = search(space_file, run, trials=3)
+    assert [trial.metrics["device"]["threads"] for trial in ledger.trials()] == [2, 1, 1]
+    assert [note.partition(":")[0] for note in ledger.record.notes] == [
+        "latency is measured otherwise since 1 trials were complete"
+    ]
+
+
 def test_another_target_is_refused(finished_run: Path, table: Path, space_file: Path) -> None:
     record = json.loads((finished_run / "run.json").read_text())
-    (finished_run / "run.json").write_text(json.dumps({**record, "target": "phone"}))
+    (finished_run / "run.json").write_text(json.dumps({**record, "target": {**record["target"], "name": "phone"}}))
     with pytest.raises(RunError, match="was begun with target phone, not local"):
         search(space_file, finished_run, data=table, label="kind", target="local", trials=6)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from example_runs import LOCAL
 
 from nas.errors import RunError
 from nas.evaluation.outcome import Outcome
@@ -17,7 +18,7 @@ from nas.pipeline.refine import FAILED_FILE, RefineJob, Refusal, _failed_before,
 from nas.runs.ledger import Ledger, Trial, create_ledger
 from nas.runs.models import Model
 from nas.runs.record import RunRecord
-from nas.targets import Latency, Target
+from nas.targets import Latency, LocalTarget
 from nas.tasks import Task
 from nas.tasks.task import Modality, Split
 from nas.training import Training
@@ -39,7 +40,7 @@ def split(n: int) -> Split:
 def ledger(tmp_path: Path) -> Ledger:
     record = RunRecord(
         name="run", command="nas search", space_file="s.py", space_fingerprint="f", task="t", data="", label="",
-        task_fingerprint="g", objectives=("accuracy",), limits=(), target="local", sampler="random", seed=0,
+        task_fingerprint="g", objectives=("accuracy",), limits=(), target=LOCAL, sampler="random", seed=0,
         training=asdict(Training()), storage="journal", versions={}, revision="", created="now",
     )  # fmt: skip
     return create_ledger(tmp_path / "run", record, SPACE)
@@ -50,7 +51,7 @@ def context(ledger: Ledger) -> WorkerContext:
     task = Task(
         "made", {"table": Modality("vector", (6,), 0.0, 1.0, {})}, ("no", "yes"), split(64), split(32), split(32)
     )
-    return WorkerContext(SPACE, Path("s.py"), task, Target(), Training(epochs=2), (), ledger.folder)
+    return WorkerContext(SPACE, Path("s.py"), task, LocalTarget(), Training(epochs=2), (), ledger.folder)
 
 
 TRIAL = Trial(4, "complete", DECISIONS, {})

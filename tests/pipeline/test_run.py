@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from example_runs import LOCAL
 
 from nas.blocks.cost import count_params
 from nas.errors import BlockError, NasError, RunError, TaskError
@@ -141,7 +142,10 @@ def test_a_space_that_was_changed_in_the_run_is_refused(
         ({"training": {"epochs": 3}}, "run.json: is damaged: training:"),
         ({"training": "long"}, "training is 'long'; expected"),
         ({"id": "another"}, "the study 'run' is another run's of the same name"),
-        ({"target": "phone"}, "unknown target 'phone'"),
+        ({"target": "phone"}, "target is 'phone'; expected"),
+        ({"target": {"name": "phone", "kind": "Phone"}}, "unknown kind of target 'Phone'; known: LocalTarget"),
+        ({"target": {"kind": "LocalTarget", "cores": 3}}, "run.json: is damaged: target: .*'cores'"),
+        ({"target": {**LOCAL, "threads": "two"}}, "run.json: is damaged: target: threads is 'two'; expected int"),
         ({"task_fingerprint": "0"}, "differ from those that the run was begun with"),
         ({"space_fingerprint": "0"}, "was changed since the run began"),
     ],

@@ -19,6 +19,7 @@ from nas.pipeline.terms import Terms
 from nas.runs.config import RunConfig
 from nas.runs.record import RunRecord, record_from
 from nas.samplers import SAMPLERS
+from nas.targets import TARGETS, LocalTarget, target_values
 from nas.training import PROXIES, Augmentation, Training
 
 FOUND: dict[str, Any] = {
@@ -49,6 +50,8 @@ TERMS = st.fixed_dictionaries(
         "training": TRAININGS,
         "epochs": st.integers(1, 99),
         "seed": st.integers(0, 2**31),
+        "target": st.sampled_from(sorted(TARGETS)),
+        "threads": st.integers(1, 64),
     },
 )
 
@@ -117,6 +120,7 @@ def test_values_have_one_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         ({"objectives": ["acuracy"]}, "unknown objective 'acuracy'"),
         ({"limits": ["params"]}, "limit 'params': expected METRIC<=NUMBER"),
         ({"target": "locl"}, "unknown target 'locl'; known: local"),
+        ({"threads": 0}, "target 'local': 0 threads; expected at least 1"),
         ({"screen": "synflo"}, "unknown proxy 'synflo'"),
     ],
     ids=str,
@@ -150,6 +154,18 @@ def test_other_terms_are_refused_and_named(terms: Terms, message: str) -> None:
 
 def test_data_may_lie_elsewhere() -> None:
     check_same(Path("run"), DEFAULTS, config_from({"data": "/elsewhere"}, DEFAULTS))
+
+
+def test_a_target_keeps_its_threads_unless_others_are_asked_for() -> None:
+    begun = config_from({"threads": 2})
+    assert begun.target == target_values(LocalTarget(threads=2))
+    assert config_from({"target": "local"}, begun) == begun
+    asked = config_from({"threads": 4}, begun)
+    assert asked.target == target_values(LocalTarget(threads=4))
+    check_same(Path("run"), begun, asked)
+    phone = replace(begun, target={**begun.target, "name": "phone"})
+    with pytest.raises(RunError, match="was begun with target phone, not local"):
+        check_same(Path("run"), phone, config_from({"target": "local"}, phone))
 
 
 def test_differences_go_into_objects() -> None:

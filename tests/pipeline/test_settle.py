@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from example_runs import LOCAL
 
 from nas.compression import Pass, Prune, Quantize
 from nas.errors import TargetError
@@ -23,7 +24,7 @@ from nas.targets import Latency, Target, measure
 
 RECORD = RunRecord(
     name="run", command="nas search", space_file="s.py", space_fingerprint="f", task="t", data="", label="",
-    task_fingerprint="g", objectives=("accuracy", "latency_ms"), limits=(), target="local", sampler="random", seed=0,
+    task_fingerprint="g", objectives=("accuracy", "latency_ms"), limits=(), target=LOCAL, sampler="random", seed=0,
     training={}, storage="journal", versions={}, revision="", created="now",
 )  # fmt: skip
 

@@ -15,7 +15,7 @@ from nas.pipeline.search import search
 from nas.pipeline.terms import Terms, options
 from nas.runs.config import RunConfig
 
-PARTS = {"epochs": "training", "training": "training"}
+PARTS = {"epochs": "training", "threads": "target"}
 """Terms that change a part of another."""
 
 
@@ -26,7 +26,8 @@ def test_every_term_is_kept_and_everything_kept_can_be_asked_for() -> None:
 @pytest.mark.parametrize("name", [name for name, option in options().items() if option.default])
 def test_the_default_that_is_shown_is_the_one_that_is_taken(name: str) -> None:
     shown: Any = options()[name].default
-    value = DEFAULTS.training[name] if name in DEFAULTS.training and name != "seed" else getattr(DEFAULTS, name)
+    value: Any = getattr(DEFAULTS, PARTS.get(name, name))
+    value = value[name] if name in PARTS else value["name"] if name == "target" else value
     assert (", ".join(value) if isinstance(value, tuple) else str(value) or "none") == shown
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from example_runs import LOCAL
 
 from nas.compression import Quantize
 from nas.report import RunView, plot_comparison, plot_front, write_page
@@ -23,7 +24,7 @@ from nas.runs.record import RunRecord
 
 RECORD = RunRecord(
     name="run", command="nas search space.py", space_file="space.py", space_fingerprint="a", task="digits", data="",
-    label="", task_fingerprint="b", objectives=("accuracy", "latency_ms"), limits=("latency_ms<=2",), target="local",
+    label="", task_fingerprint="b", objectives=("accuracy", "latency_ms"), limits=("latency_ms<=2",), target=LOCAL,
     sampler="nsga2", seed=0, training={}, storage="journal", versions={"python": "3.11"}, revision="", created="now",
 )  # fmt: skip
 
@@ -139,14 +140,21 @@ EVIL = "<script>alert('x')</script>&\"'"
 
 
 def test_nothing_from_users_or_data_is_markup(tmp_path: Path) -> None:
-    texts = ("name", "command", "space_file", "task", "data", "label", "target", "sampler", "revision", "created")
-    record = replace(RECORD, **dict.fromkeys(texts, EVIL), limits=(f"rmse:{EVIL}<=1",), versions={EVIL: EVIL})
+    texts = ("name", "command", "space_file", "task", "data", "label", "sampler", "revision", "created")
+    record = replace(
+        RECORD,
+        **dict.fromkeys(texts, EVIL),
+        limits=(f"rmse:{EVIL}<=1",),
+        versions={EVIL: EVIL},
+        target={"name": EVIL, "threads": EVIL},
+        notes=(EVIL,),
+    )
     evil_trials = [replace(t, decisions={EVIL: EVIL}, reason=EVIL) for t in trials()]
     evil_models = [replace(m, name=EVIL, decisions={EVIL: EVIL}) for m in models()]
     run = shown(evil_trials, evil_models, RECORD)
     run = replace(run, record=record)
     write_page([run], tmp_path / "page.html")
-    write_page([run, replace(run, record=replace(record, target="other"))], tmp_path / "pages.html")
+    write_page([run, replace(run, record=replace(record, target={"name": "other"}))], tmp_path / "pages.html")
     for name in ("page.html", "pages.html"):
         page = (tmp_path / name).read_text(encoding="utf-8")
         assert "<script>alert" not in page
@@ -246,7 +254,7 @@ def test_hypervolumes_of_several_runs_share_one_box() -> None:
 
 def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
     run = shown(trials(), models())
-    other = shown(trials(), models(), replace(RECORD, target="phone", objectives=("accuracy", "size_bytes")))
+    other = shown(trials(), models(), replace(RECORD, target={"name": "phone"}, objectives=("accuracy", "size_bytes")))
     assert differences([run, run]) == []
     assert differences([run, other]) == ["target", "objectives"]
     assert hypervolumes([run, other]) == []

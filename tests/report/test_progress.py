@@ -53,7 +53,7 @@ def test_what_is_to_be_said_of_the_data_is_said_once(tmp_path: Path, capsys: pyt
         progress.on_trial(ledger, trial)
         progress.on_trial(ledger, trial)
     said = capsys.readouterr().out.splitlines()
-    assert said[0] == "data: column 'x' is left out: it is constant."
+    assert said[0] == "note: column 'x' is left out: it is constant."
     assert [line.partition(";")[0] for line in said[1:]] == ["0/3 trial 0 failed: TrainingError: \\x1b[2Jno"] * 2
 
 

@@ -16,12 +16,11 @@ from nas.evaluation.assess import latency_metrics
 from nas.evaluation.build import input_shapes
 from nas.formats.onnx_export import export_onnx
 from nas.targets import (
-    Target,
+    LocalTarget,
     doubted,
     is_measured_here,
     load_target,
     measure,
-    measure_local,
     measure_patiently,
 )
 
@@ -50,7 +49,7 @@ def kept(state: Path) -> Path:
 
 
 def test_a_measurement_says_what_it_is_of(model: Path) -> None:
-    (latency,) = measure_local([model], Target(patience_s=0.2))
+    (latency,) = LocalTarget(patience_s=0.2).measure([model])
     low, high = latency.interval_ms
     assert 0 < low == latency.latency_ms <= high
     assert latency.p50_ms <= latency.p95_ms
@@ -73,20 +72,20 @@ def test_files_are_measured_in_turns(model: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_best_reference_is_kept_beside_the_device(model: Path, state: Path) -> None:
-    (first,) = measure_local([model], Target(patience_s=0.2))
+    (first,) = LocalTarget(patience_s=0.2).measure([model])
     assert json.loads(kept(state).read_text())["gates"]["8"]["best_s"] * 1e3 == first.best_reference_ms
-    (second,) = measure_local([model], Target(patience_s=0.2))
+    (second,) = LocalTarget(patience_s=0.2).measure([model])
     assert second.best_reference_ms <= first.best_reference_ms
 
 
 def test_the_first_measurement_of_a_device_is_no_judge_of_itself(model: Path, state: Path) -> None:
-    (latency,) = measure_local([model], Target(patience_s=0.2))
+    (latency,) = LocalTarget(patience_s=0.2).measure([model])
     assert latency.quality == "noisy"
 
 
 def test_a_device_that_was_faster_makes_a_measurement_noisy(model: Path, state: Path) -> None:
     measure.keep_gate(8, [1e-6] * measure.ENOUGH)
-    (latency,) = measure_local([model], Target(patience_s=0.2))
+    (latency,) = LocalTarget(patience_s=0.2).measure([model])
     assert latency.quality == "noisy"
     assert latency.best_reference_ms == pytest.approx(1e-3)
 
@@ -122,7 +121,7 @@ def test_a_state_that_cannot_be_written_is_kept_by_the_process(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(measure.STATE, str(tmp_path / "file" / "folder"))
     measure.keep_gate(8, [1e-6] * measure.ENOUGH)
-    (latency,) = measure_local([model], Target(patience_s=0.2))
+    (latency,) = LocalTarget(patience_s=0.2).measure([model])
     assert latency.best_reference_ms == pytest.approx(1e-3)
 
 
@@ -140,7 +139,7 @@ for i in range(30):
 
 
 def test_what_was_quiet_is_doubted_when_the_device_shows_that_it_is_faster(model: Path, state: Path) -> None:
-    metrics = latency_metrics(measure_local([model], Target(patience_s=0.2))[0])
+    metrics = latency_metrics(LocalTarget(patience_s=0.2).measure([model])[0])
     good = {**metrics, "latency_quality": "good", "reference_ms": metrics["best_reference_ms"]}
     assert doubted(good) == good
     measure.keep_gate(8, [1e-6] * measure.ENOUGH)
@@ -154,7 +153,7 @@ def test_what_was_quiet_is_doubted_when_the_device_shows_that_it_is_faster(model
 
 def test_waiting_for_a_quiet_moment_ends(model: Path, state: Path) -> None:
     measure.keep_gate(8, [1e-6] * measure.ENOUGH)
-    (latency,) = measure_patiently([model], Target(patience_s=0.1), 0.3)
+    (latency,) = measure_patiently([model], LocalTarget(patience_s=0.1), 0.3)
     assert latency.quality == "noisy"
 
 
@@ -176,13 +175,13 @@ def test_a_free_length_is_measured_at_the_length_that_the_file_names(tmp_path: P
         export_onnx(net, input_shapes(net), file, free=net.free)
         _, feeds = measure.open_session(file, 1, "CPUExecutionProvider", 2, 0)
         taken.append(list(feeds["s"].shape))
-        (latency,) = measure_local([file], Target(patience_s=0.2))
+        (latency,) = LocalTarget(patience_s=0.2).measure([file])
     assert taken == [[2, 4, 20], [2, 4, 400]]
     assert latency.latency_ms > 0
 
 
 def test_a_larger_batch_takes_longer(model: Path) -> None:
-    one, many = (measure_local([model], Target(batch=b, patience_s=0.2))[0].latency_ms for b in (1, 16))
+    one, many = (LocalTarget(batch=b, patience_s=0.2).measure([model])[0].latency_ms for b in (1, 16))
     assert many > 2 * one
 
 
@@ -206,11 +205,11 @@ def test_unknown_target() -> None:
 
 def test_what_cannot_be_measured(model: Path, tmp_path: Path) -> None:
     with pytest.raises(TargetError, match=r"none.onnx: there is no such file"):
-        measure_local([tmp_path / "none.onnx"], Target())
+        LocalTarget().measure([tmp_path / "none.onnx"])
     (tmp_path / "junk.onnx").write_bytes(b"junk")
     with pytest.raises(TargetError, match="ONNX Runtime cannot run it on target 'local'"):
-        measure_local([tmp_path / "junk.onnx"], Target())
+        LocalTarget().measure([tmp_path / "junk.onnx"])
     with pytest.raises(
         TargetError, match="target 'phone': ONNX Runtime has no NoSuchProvider here; it has .*CPUExecutionProvider"
     ):
-        measure_local([model], Target("phone", provider="NoSuchProvider"))
+        LocalTarget("phone", provider="NoSuchProvider").measure([model])

@@ -25,7 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from nas.errors import NasError, RunError
 from nas.evaluation.assess import Measure
 from nas.pipeline.executors.local_ray import QUIET, killed, local_ray, variables
-from nas.targets import Latency, Target, measure_local
+from nas.targets import Latency, Target
 
 TRAINER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -189,7 +189,7 @@ class _Meter:
         self.target = target
 
     def measure(self, paths: Sequence[str]) -> Sequence[Latency]:
-        return measure_local([Path(path) for path in paths], self.target)
+        return self.target.measure([Path(path) for path in paths])
 
 
 class _Candidate(tune.Trainable):

@@ -99,7 +99,7 @@ def memory_ledger(
         task_fingerprint="",
         objectives=tuple(objectives),
         limits=tuple(limits),
-        target="simulation",
+        target={"name": "simulation"},
         sampler=type(sampler).__name__,
         seed=seed,
         training={},
