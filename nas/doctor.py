@@ -12,7 +12,9 @@ import onnxruntime
 import torch
 
 from nas.errors import NasError
+from nas.pipeline.executors.lanes import TRIALS_PER_GPU
 from nas.tasks.builtin.speech import Utterance, speak
+from nas.training import find_device
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ def checks() -> list[Finding]:
         Finding("cores", True, f"{cores}: that many trials at a time"),
         Finding("disk", free > 1, f"{free:.1f} GiB free here; a search of 50 trials writes about 0.1"),
         Finding("torch", True, f"{torch.__version__}, CUDA {'yes' if torch.cuda.is_available() else 'no'}"),
+        _training(),
         Finding("onnxruntime", True, f"{onnxruntime.__version__}, {', '.join(onnxruntime.get_available_providers())}"),
         _speech(),
         Finding(
@@ -55,6 +58,17 @@ def checks() -> list[Finding]:
             optional=True,
         ),
     ]
+
+
+def _training() -> Finding:
+    try:
+        device = find_device()
+    except NasError as error:
+        return Finding("training", False, str(error))
+    if device.kind == "cpu":
+        return Finding("training", True, "on the CPU, one trial a core")
+    count = torch.cuda.device_count()
+    return Finding("training", True, f"on {device}; {count} such, {TRIALS_PER_GPU} trials on each")
 
 
 def _speech() -> Finding:

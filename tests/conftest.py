@@ -34,6 +34,7 @@ from nas.training import Training
 if STATE not in os.environ:  # all processes learn one device, and not the user's; the first one removes it
     reference = tempfile.TemporaryDirectory(prefix="nas-reference-")
     os.environ[STATE] = reference.name
+os.environ.setdefault("NAS_DEVICE", "cpu")  # figures are the same wherever the tests run
 torch.set_num_threads(1)  # networks are small, and several processes share the cores
 
 RAY = {"test_bundle.py", "test_static_metrics.py", "test_cli.py", "test_pipeline.py", "test_proof.py", "test_report.py"}

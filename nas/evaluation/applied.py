@@ -19,7 +19,7 @@ from nas.formats.onnx_export import export_onnx
 from nas.formats.onnx_file import run_onnx
 from nas.formats.weights import WEIGHTS_FILE, load_weights, save_weights
 from nas.tasks import Task
-from nas.training import Training, train
+from nas.training import Training, find_device, train
 
 CALIBRATION_SAMPLES = 256
 
@@ -44,7 +44,8 @@ def apply_pass(step: Pass, source: TrainedModel, task: Task, training: Training,
 
     Returns:
         What was proved and counted: of a pass on the network `params`, `macs`, `parity_max_rel` and, where it trained,
-        `fine_tune_epochs`; of one that is not exact `agreement` with the file before it on the validation split.
+        `fine_tune_epochs` and `trained_on`; of one that is not exact `agreement` with the file before it on the
+        validation split.
 
     Raises:
         CompressionError: If the pass cannot be applied.
@@ -55,7 +56,7 @@ def apply_pass(step: Pass, source: TrainedModel, task: Task, training: Training,
 
     def fine_tune(module: nn.Module) -> None:
         train(module, task.train, task.valid, longer)
-        metrics["fine_tune_epochs"] = longer.epochs
+        metrics.update(fine_tune_epochs=longer.epochs, trained_on=str(find_device()))
 
     file = to / "model.onnx"
     made = step.apply(source, ApplyContext(file, calibration(task, training.seed), fine_tune))

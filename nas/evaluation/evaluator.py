@@ -26,7 +26,7 @@ from nas.runs.files import replace_folder, write_json
 from nas.space.choices import Label
 from nas.space.space import Space
 from nas.tasks import Task
-from nas.training import Epoch, Training, train
+from nas.training import Epoch, Training, find_device, train
 
 ERROR_FILE = "error.txt"
 """In a trial's folder: the traceback of what it failed of, and what it printed."""
@@ -143,6 +143,7 @@ def train_and_score(
         return report(epoch.epoch, {"loss": epoch.loss, "valid_accuracy": epoch.valid_accuracy})
 
     metrics |= timed("train_s", lambda: history.extend(train(module, task.train, task.valid, training, hear)) or {})
+    metrics["trained_on"] = str(find_device())
     _write_history(folder / "history.csv", history)
     save_weights(module, folder / WEIGHTS_FILE)
     file = folder / "model.onnx"

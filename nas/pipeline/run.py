@@ -32,6 +32,7 @@ from nas.space.source import load_space, side_modules, space_from_source
 from nas.space.space import Space
 from nas.targets import target_from
 from nas.tasks import Task, load_table, load_task
+from nas.training import find_device
 from nas.training.train import tensors
 
 _TRIED = 5
@@ -125,7 +126,7 @@ def _record(
         revision=_revision(),
         created=datetime.now().astimezone().isoformat(timespec="seconds"),
         id=uuid4().hex,
-        notes=task.notes,
+        notes=(*task.notes, *find_device().notes),
         device=target_from(config.target).fingerprint(),
     )
 

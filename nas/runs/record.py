@@ -28,8 +28,8 @@ class RunRecord(RunConfig):
         revision: Git revision of the working folder, where there is one.
         created: Local time, ISO 8601.
         id: Of this run alone; its study bears it too. Empty in runs of before there was one.
-        notes: What was left out of the data or changed in them, told when the run began; and where it was resumed on
-            another device.
+        notes: What was left out of the data or changed in them, told when the run began; on what GPU it trains,
+            if one does; and where it was resumed on another device.
         device: What a latency depends on besides the file, where the run was measured last.
     """
 

@@ -1,16 +1,19 @@
 """How a candidate learns."""
 
 from nas.training.augment import Augmentation
+from nas.training.device import Device, find_device
 from nas.training.proxies import PROXIES, check_proxy, proxy_score
 from nas.training.train import Epoch, Training, accuracy, train, training_from
 
 __all__ = [
     "PROXIES",
     "Augmentation",
+    "Device",
     "Epoch",
     "Training",
     "accuracy",
     "check_proxy",
+    "find_device",
     "proxy_score",
     "train",
     "training_from",

@@ -46,6 +46,7 @@ def mix(
     gammas = torch._standard_gamma(torch.full((2,), shape), generator=generator)  # pyright: ignore
     share = float(gammas[0] / gammas.sum())
     partner = torch.randperm(len(labels), generator=generator)
+    partner = partner.to(labels.device)
     return [share * x + (1 - share) * x[partner] for x in batch], labels[partner], share
 
 

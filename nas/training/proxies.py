@@ -24,6 +24,7 @@ from nas.blocks.network import MultimodalNet
 from nas.errors import BUILD_ERRORS, NasError, TrainingError, unknown
 from nas.space.space import Architecture
 from nas.tasks import Task
+from nas.training.device import Device, find_device, place_of
 
 _SAMPLES = 32
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)  # pyright: ignore[reportPrivateUsage]
@@ -72,9 +73,10 @@ def naswot(net: MultimodalNet, batch: Batch) -> float:
     networks on tables always have, would make the score minus infinity; a network without activations has 0.
     """
     net.double()  # in 32 bits a recurrent unit is one operation that shows no gates
-    with torch.no_grad(), _Switches(len(batch.targets)) as switches:
+    with torch.no_grad(), _Switches(len(batch.targets), batch.targets.device) as switches:
         net(*(batch.inputs[name].double() for name in net.modalities))
-    return float(torch.linalg.slogdet(switches.kernel + torch.eye(len(switches.kernel), dtype=torch.double))[1])
+    kernel = switches.kernel.cpu()
+    return float(torch.linalg.slogdet(kernel + torch.eye(len(kernel), dtype=torch.double))[1])
 
 
 def synflow(net: MultimodalNet, batch: Batch) -> float:
@@ -92,7 +94,8 @@ def synflow(net: MultimodalNet, batch: Batch) -> float:
             part.front.register_forward_hook(_ones)
         if isinstance(part, nn.Embedding):
             part.register_forward_hook(_ones)
-    ones = [torch.ones(1, *shape, dtype=torch.double) for shape in net.input_shapes]
+    place = place_of(net)
+    ones = [torch.ones(1, *shape, dtype=torch.double, device=place) for shape in net.input_shapes]
     raw = [
         (one - part.shift) / part.scale if part.is_needed else one
         for one, part in zip(ones, _standardisers(net), strict=True)
@@ -120,30 +123,32 @@ def check_proxy(name: str) -> str:
     return name
 
 
-def proxy_score(name: str, task: Task, seed: int = 0) -> Callable[[Architecture], float]:
+def proxy_score(name: str, task: Task, seed: int = 0, device: Device | None = None) -> Callable[[Architecture], float]:
     """Make a function that scores architectures for a task before they are trained.
 
     Args:
         name: Of a proxy.
         task: Its training split gives the minibatch, of 32 samples.
         seed: Of the minibatch, and of initial weights as `Training.seed` is.
+        device: What computes it, in full precision; None: the one that this process has.
 
     Returns:
         Architecture → score, higher is better; it raises a `TrainingError` that names proxy and architecture where the
         network cannot be built, run or differentiated.
 
     Raises:
-        TrainingError: If there is no proxy of that name.
+        TrainingError: If there is no proxy of that name, or no such device.
     """
     proxy = PROXIES[check_proxy(name)]
-    batch = batch_of(task, seed)
+    batch, place = batch_of(task, seed), torch.device((device or find_device()).kind)
+    placed = Batch({name: values.to(place) for name, values in batch.inputs.items()}, batch.targets.to(place))
 
     def score(architecture: Architecture) -> float:
         where = f"proxy {name!r}, architecture {architecture.key}"
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             try:
-                return proxy(untrained(architecture.network, task), batch)
+                return proxy(untrained(architecture.network, task).to(place), placed)
             except NasError as error:
                 raise TrainingError(f"{where}: {error.message}", error.hint) from error
             except BUILD_ERRORS as error:
@@ -179,10 +184,10 @@ def untrained(network: Any, task: Task) -> MultimodalNet:
 class _Switches(TorchDispatchMode):
     """Adds up, over all activations that run, at how many units each two of `b` samples agree."""
 
-    def __init__(self, samples: int) -> None:
+    def __init__(self, samples: int, place: torch.device) -> None:
         super().__init__()
         self.samples = samples
-        self.kernel = torch.zeros(samples, samples, dtype=torch.double)
+        self.kernel = torch.zeros(samples, samples, dtype=torch.double, device=place)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func.overloadpacket.__name__.removesuffix("_") in _SWITCHES and args[0].shape[:1] == (self.samples,):

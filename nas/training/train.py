@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from nas.errors import TrainingError
 from nas.tasks.task import Split
 from nas.training.augment import Augmentation, distort, mix, partners
+from nas.training.device import Device, find_device, hold, on_device, place_of
 
 _RISE = 0.2
 """Share of the steps in which the learning rate rises."""
@@ -68,8 +69,9 @@ def train(
     valid_split: Split,
     settings: Training,
     on_epoch: Callable[[Epoch], bool] = lambda _: True,
+    device: Device | None = None,
 ) -> list[Epoch]:
-    """Train a module in place; it ends in evaluation mode.
+    """Train a module in place; it ends in evaluation mode, on the CPU.
 
     Args:
         module: Takes the inputs named by its `modalities`, in that order, and gives logits `(b, classes)`.
@@ -77,21 +79,39 @@ def train(
         valid_split: What its accuracy is watched on.
         settings: How long and how.
         on_epoch: Called after each epoch; where it says no, training ends with it.
+        device: What trains it; None: the one that this process has.
 
     Returns:
         One row an epoch.
 
     Raises:
-        TrainingError: If the loss is not finite, or there is nothing to learn from or no time to.
+        TrainingError: If the loss is not finite, there is nothing to learn from or no time to, or the device has too
+            little memory.
     """
     _check(settings, len(train_split))
+    device = device or find_device()
+    with on_device(module, device):
+        return _train(module, train_split, valid_split, settings, on_epoch, device)
+
+
+def _train(
+    module: nn.Module,
+    train_split: Split,
+    valid_split: Split,
+    settings: Training,
+    on_epoch: Callable[[Epoch], bool],
+    device: Device,
+) -> list[Epoch]:
+    """Train a module that is on a device."""
     memory_format = _memory_format(module)
     module.to(memory_format=memory_format)  # pyright: ignore[reportCallIssue] - torch documents it
     generator = torch.Generator().manual_seed(settings.seed)
-    inputs, targets = tensors(module, train_split)
+    stored, targets = tensors(module, train_split)
+    inputs, place = hold(stored, device), place_of(module)
     steps = len(_batches(torch.arange(len(targets)), settings.batch_size))
     optimizer = torch.optim.AdamW(_parameter_groups(module, settings.weight_decay), lr=settings.lr)
     schedule = _schedule(optimizer, settings.lr, steps * settings.epochs + 1)
+    scaler = device.scaler()
     history: list[Epoch] = []
     for epoch in range(settings.epochs):
         begun = time.perf_counter()
@@ -101,17 +121,20 @@ def train(
         paired = [_pairing(targets, position, settings.augmentation, generator) for position in range(len(inputs))]
         for step, index in enumerate(_batches(order, settings.batch_size)):
             batch = [
-                distort(_batch(x, pairing[index], memory_format), settings.augmentation, generator)
+                distort(_batch(x, pairing[index], place, memory_format), settings.augmentation, generator)
                 for x, pairing in zip(inputs, paired, strict=True)
             ]
-            labels = targets[index]
-            loss = _loss(module, batch, labels, settings, generator)
+            labels = targets[index].to(place)
+            with device.autocast():
+                loss = _loss(module, batch, labels, settings, generator)
             if not torch.isfinite(loss):
                 raise TrainingError(f"the loss became {loss.item()} in epoch {epoch}, step {step}.")
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            scaler.scale(loss).backward()
+            scaler.unscale_(optimizer)
             nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-            optimizer.step()
+            scaler.step(optimizer)
+            scaler.update()
             schedule.step()
             total += loss.item()
         row = Epoch(epoch, total / steps, accuracy(module, valid_split), time.perf_counter() - begun)
@@ -126,11 +149,13 @@ def accuracy(module: nn.Module, split: Split, batch_size: int = 512) -> float:
     """Share of a split that a module in evaluation mode classifies rightly."""
     module.eval()
     inputs, targets = tensors(module, split)
+    place = place_of(module)
     right = 0
     with torch.inference_mode():
         for start in range(0, len(targets), batch_size):
             part = slice(start, start + batch_size)
-            right += int((module(*(x[part].float() for x in inputs)).argmax(1) == targets[part]).sum())
+            logits = module(*(x[part].to(place).float() for x in inputs))
+            right += int((logits.argmax(1) == targets[part].to(place)).sum())
     return right / len(targets)
 
 
@@ -174,9 +199,9 @@ def _memory_format(module: nn.Module) -> torch.memory_format:
     return torch.channels_last
 
 
-def _batch(stored: Tensor, index: Tensor, memory_format: torch.memory_format) -> Tensor:
-    """Take samples as float32; pictures in a memory format."""
-    values = stored[index].float()
+def _batch(stored: Tensor, index: Tensor, place: torch.device, memory_format: torch.memory_format) -> Tensor:
+    """Take samples to where the module is, as float32; pictures in a memory format."""
+    values = stored[index.to(stored.device)].to(place).float()
     return values.contiguous(memory_format=memory_format) if values.ndim == 4 else values
 
 

@@ -24,8 +24,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from nas.errors import NasError, RunError
 from nas.evaluation.assess import Measure
+from nas.pipeline.executors.lanes import Lanes, lanes
 from nas.pipeline.executors.local_ray import QUIET, killed, local_ray, variables
 from nas.targets import Latency, Target
+from nas.training.device import VARIABLE, Device, find_device
 
 TRAINER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -70,11 +72,13 @@ class Cluster:
         workers: How many trials it trains at a time.
         meter: Who measures.
         scratch: Folder for temporary files that ends with it; None where it goes on without us.
+        gpu: The share of a GPU that each trial holds.
     """
 
     workers: int
     meter: Meter
     scratch: Path | None = None
+    gpu: float = 0.0
 
 
 @contextmanager
@@ -83,14 +87,24 @@ def cluster(target: Target, workers: int | None = None, address: str | None = No
 
     Args:
         target: What latency is measured on.
-        workers: Trials at a time; by default one for each core.
+        workers: Trials at a time; by default one for each core, or where GPUs train four on each.
         address: Of a running cluster; without one Ray is started here and ended afterwards.
 
     Raises:
         RunError: If no cluster answers at the address.
+        TrainingError: If `NAS_DEVICE` names no device, or one that is not here.
     """
+    here = find_device() if address is None else None
     with _running(target, workers, address) as scratch, _meter(target) as meter:
-        yield Cluster(workers or int(ray.cluster_resources().get("CPU", 1)), meter, scratch)
+        shared = _lanes(workers, here)
+        yield Cluster(shared.workers, meter, scratch, shared.gpu)
+
+
+def _lanes(workers: int | None, here: Device | None) -> Lanes:
+    """Share what Ray has; of a cluster that was joined the GPUs, unless the CPU was asked for."""
+    found = ray.cluster_resources()
+    is_cpu = here.kind == "cpu" if here else os.environ.get(VARIABLE) == "cpu"
+    return lanes(int(found.get("CPU", 1)), 0 if is_cpu else int(found.get("GPU", 0)), workers)
 
 
 @contextmanager
@@ -106,7 +120,7 @@ def _running(target: Target, workers: int | None, address: str | None) -> Genera
             try:
                 ray.init(
                     address=address,
-                    runtime_env={"env_vars": TRAINER_ENVIRONMENT},
+                    runtime_env={"env_vars": {**TRAINER_ENVIRONMENT, **_asked_device()}},
                     logging_level=logging.ERROR,
                     log_to_driver=False,
                 )
@@ -129,7 +143,8 @@ def run_trials(cluster: Cluster, proposals: Jobs, work: Work, context: Any) -> N
     with tempfile.TemporaryDirectory(prefix="nas-tune-", dir=cluster.scratch) as storage:
         tuner = tune.Tuner(
             tune.with_resources(
-                tune.with_parameters(_Candidate, work=work, context=context, meter=cluster.meter), {"cpu": 1}
+                tune.with_parameters(_Candidate, work=work, context=context, meter=cluster.meter),
+                {"cpu": 1, "gpu": cluster.gpu} if cluster.gpu else {"cpu": 1},
             ),
             tune_config=tune.TuneConfig(
                 search_alg=source, num_samples=-1, reuse_actors=True, max_concurrent_trials=cluster.workers
@@ -154,7 +169,7 @@ def run_jobs(cluster: Cluster, jobs: Sequence[Any], work: Work, context: Any) ->
         NasError: What a job raised.
     """
     shared = ray.put(context)
-    task = ray.remote(_run_job).options(num_cpus=1, max_retries=1)
+    task = ray.remote(_run_job).options(num_cpus=1, num_gpus=cluster.gpu, max_retries=1)
     pending = {task.remote(work, shared, job, cluster.meter): position for position, job in enumerate(jobs)}
     while pending:
         done, _ = ray.wait(list(pending))
@@ -164,6 +179,11 @@ def run_jobs(cluster: Cluster, jobs: Sequence[Any], work: Work, context: Any) ->
             except WorkerCrashedError:
                 result = None
             yield pending.pop(reference), result
+
+
+def _asked_device() -> Mapping[str, str]:
+    """The device that the user named, for the workers of a cluster that was joined."""
+    return {VARIABLE: os.environ[VARIABLE]} if VARIABLE in os.environ else {}
 
 
 def _resource(target: Target) -> str:
