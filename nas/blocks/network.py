@@ -14,7 +14,8 @@ from nas.blocks.cost import COSTS, probe
 from nas.blocks.depths import depth_count, unpooled, until
 from nas.blocks.features import Features, as_features, depths_of
 from nas.blocks.fusion.late import Experts
-from nas.blocks.fusion.pooled import Concat, FusionModule
+from nas.blocks.fusion.module import FusionModule
+from nas.blocks.fusion.pooled import Concat
 from nas.blocks.fusion.wiring import MFAS, Cascade, Cell
 from nas.blocks.head import MLP
 from nas.blocks.input import Input, Standardise

@@ -6,7 +6,7 @@ import hashlib
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -15,8 +15,10 @@ from nas.errors import NasError, SpaceError, unknown
 from nas.space import description
 from nas.space.bounds import extreme
 from nas.space.cardinality import Cardinality, cardinality
-from nas.space.choices import Choice, Decide, Label, Repeat, children, listed, nodes, resolve
+from nas.space.checks import check_choices
+from nas.space.choices import Choice, Decide, Label, listed, resolve
 from nas.space.encoding import Encoding, Mask, Vector
+from nas.space.variation import changes_of_one, inheritance, mutation
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
@@ -26,7 +28,6 @@ Constraint = Callable[[Any], bool]
 
 _ATTEMPTS = 1000
 _STARTS = 50
-_MOST_CHANGES = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,33 +78,7 @@ class Space:
     constraints: Mapping[str, Constraint] = field(default_factory=dict[str, Constraint])
 
     def __post_init__(self) -> None:
-        ties: dict[str, Choice] = {}
-        for node in nodes(self.network):
-            for name in map(str, node if isinstance(node, Mapping) else ()):
-                if "." in name or name.startswith("tie:"):
-                    raise SpaceError(f"{name!r}: a part's name cannot contain a dot or begin with 'tie:'.")
-            if not isinstance(node, Choice) or node.tie is None:
-                continue
-            first = ties.setdefault(node.tie, node)
-            if first.is_integer != node.is_integer:
-                raise SpaceError(f"tie {node.tie!r}: choose() and integer() cannot be tied to each other.")
-            if _labels(first) != _labels(node):
-                raise SpaceError(
-                    f"tie {node.tie!r}: {listed(node.labels)} differs from {listed(first.labels)}; "
-                    "tied choices must have the same labels."
-                )
-        if isinstance(self.network, Choice) and len(self.network.options) > 1:
-            inner = dict(children(self.network)).get("network")
-            if isinstance(inner, Choice | Repeat):
-                raise SpaceError("choose(): the label 'network' is the outermost choice's own path; use another.")
-        paths: set[str] = set()
-        for path, _ in description.decisions(self.network):
-            if path in paths:
-                raise SpaceError(
-                    f"{path}: two decisions have this path; expected another for each.",
-                    "Rename a part or an option above one of them; keys of a mapping are taken as text.",
-                )
-            paths.add(path)
+        check_choices(self.network)
 
     def sample(self, rng: random.Random) -> Architecture:
         """Draw an architecture, each reached decision uniformly.
@@ -127,20 +102,7 @@ class Space:
         """
         if not architecture.decisions:
             raise SpaceError("mutate: the architecture has no decision that could be changed.")
-        paths = list(architecture.decisions)
-
-        def mutation() -> Decide:
-            changed = rng.choice(paths)
-
-            def decide(path: str, choice: Choice) -> int:
-                if path not in architecture.decisions:
-                    return rng.randrange(len(choice.options))
-                index = choice.index(architecture.decisions[path], path)
-                return _changed(choice, index, rng) if path == changed else index
-
-            return decide
-
-        return self._first_allowed(mutation, architecture)
+        return self._first_allowed(lambda: mutation(architecture.decisions, rng), architecture)
 
     def neighbours(self, architecture: Architecture, rng: random.Random) -> Iterator[Architecture]:
         """Yield, in random order, an allowed architecture for each way to change one decision.
@@ -156,25 +118,7 @@ class Space:
             return choice.index(architecture.decisions[path], path)
 
         self._record(replay)
-        taken = {path: replay(path, choice) for path, choice in choices.items()}
-        steps = {path: choice.beside(taken[path]) for path, choice in choices.items()}
-        changes = [
-            (path, index)
-            for path, choice in choices.items()
-            for index in _considered(len(choice.options), steps[path], rng)
-            if index != taken[path]
-        ]
-        rng.shuffle(changes)
-        changes.sort(key=lambda change: bool(steps[change[0]]) and change[1] not in steps[change[0]])
-        for changed, index in changes:
-
-            def decide(path: str, choice: Choice, changed: str = changed, index: int = index) -> int:
-                if path == changed:
-                    return index
-                if path in architecture.decisions:
-                    return choice.index(architecture.decisions[path], path)
-                return rng.randrange(len(choice.options))
-
+        for decide in changes_of_one(architecture.decisions, choices, rng):
             neighbour = self._record(decide)
             if neighbour != architecture and self.refused_by(neighbour.network) is None:
                 yield neighbour
@@ -187,15 +131,7 @@ class Space:
         Raises:
             SpaceError: If the constraints refuse too many in a row.
         """
-
-        def inherit(path: str, choice: Choice) -> int:
-            having = [parent for parent in (first, second) if path in parent.decisions]
-            if not having:
-                return rng.randrange(len(choice.options))
-            parent = having[0] if len(having) == 1 else rng.choice(having)
-            return choice.index(parent.decisions[path], path)
-
-        return self._first_allowed(lambda: inherit)
+        return self._first_allowed(lambda: inheritance(first.decisions, second.decisions, rng))
 
     def architecture(self, decisions: Mapping[str, Label]) -> Architecture:
         """Take up the decisions of a record.
@@ -407,26 +343,6 @@ class Space:
             f"constraint {name!r} refused {count} of {_ATTEMPTS} proposals, and none passed all constraints.",
             "Loosen the constraint, or build what it wants into the choices.",
         )
-
-
-def _considered(options: int, beside: Sequence[int], rng: random.Random) -> Iterable[int]:
-    """The options that a change may lead to: all, or of very many those beside and others that are drawn."""
-    if options <= _MOST_CHANGES:
-        return range(options)
-    return dict.fromkeys([*beside, *rng.sample(range(options), _MOST_CHANGES)])
-
-
-def _changed(choice: Choice, index: int, rng: random.Random) -> int:
-    """Another option: of a number, half of the time one that is next to it."""
-    beside = choice.beside(index)
-    if beside and rng.random() < 0.5:
-        return rng.choice(beside)
-    return (index + rng.randrange(1, len(choice.options))) % len(choice.options)
-
-
-def _labels(choice: Choice) -> Sequence[Label]:
-    """Labels that can be compared; a range is, without a list of it."""
-    return choice.labels if choice.is_integer else list(choice.labels)
 
 
 def _costs(network: Any) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nas.blocks.attention import Attention, TransformerLayer
 from nas.blocks.features import Features, joined_masks, masked_mean, tokens
-from nas.blocks.fusion.pooled import FusionModule
+from nas.blocks.fusion.module import FusionModule
 from nas.blocks.steps import Stack
 from nas.blocks.widths import projections
 from nas.errors import BlockError

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.blocks.features import Features, pooled
-from nas.blocks.fusion.pooled import FusionModule
+from nas.blocks.fusion.module import FusionModule
 from nas.blocks.head import MultiTask, Regression
 from nas.errors import BlockError
 
