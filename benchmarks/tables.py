@@ -25,8 +25,9 @@ import numpy as np
 import pandas as pd
 import trained
 
-from nas import Architecture, Space, choose, pareto
+from nas import Architecture, Space, choose
 from nas.evaluation.outcome import Outcome
+from nas.objectives import pareto
 from nas.objectives.objective import minimised, parse_limit, parse_objective
 
 ROOT = Path(__file__).resolve().parent.parent

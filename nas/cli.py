@@ -77,13 +77,13 @@ def search(
     """Search a space, or go on with a run."""
     import optuna
 
-    from nas.pipeline.search import search as run_search
+    from nas.api import search as run_search
     from nas.report.progress import SearchProgress
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     seconds = _seconds(time)
     with SearchProgress(_out, trials, seconds, as_json) as progress:
-        ledger = run_search(
+        found = run_search(
             space,
             run,
             trials=trials,
@@ -95,7 +95,7 @@ def search(
             on_trial=progress.on_trial,
             **terms,
         )
-    _summarise(ledger.folder, storage, as_json)
+    _summarise(found.folder, storage, as_json)
 
 
 @app.command(epilog=OWN_COPY)
@@ -111,19 +111,17 @@ def refine(
     as_json: Json = False,
 ) -> None:
     """Train the front's members to the end, with several seeds."""
-    from nas.pipeline.refine import refine as run_refine
-    from nas.runs.record import read_record
+    from nas.api import open_run
 
-    run_refine(
-        run,
+    opened = open_run(run, storage)
+    opened.refine(
         seeds=seeds,
         epochs=epochs,
         members=members,
         data=data,
         workers=workers,
         address=address,
-        storage=storage,
-        on_model=lambda made: _show_model(made, read_record(run), as_json),
+        on_model=lambda made: _show_model(made, opened.record, as_json),
     )
     _summarise(run, storage, as_json)
 
@@ -138,16 +136,14 @@ def compress(
     as_json: Json = False,
 ) -> None:
     """Prune and quantize the refined models; measure again."""
-    from nas.pipeline.compress import compress as run_compress
-    from nas.runs.record import read_record
+    from nas.api import open_run
 
-    run_compress(
-        run,
+    opened = open_run(run, storage)
+    opened.compress(
         data=data,
         workers=workers,
         address=address,
-        storage=storage,
-        on_model=lambda made: _show_model(made, read_record(run), as_json),
+        on_model=lambda made: _show_model(made, opened.record, as_json),
     )
     _summarise(run, storage, as_json)
 

@@ -37,7 +37,15 @@ if STATE not in os.environ:  # all processes learn one device, and not the user'
 os.environ.setdefault("NAS_DEVICE", "cpu")  # figures are the same wherever the tests run
 torch.set_num_threads(1)  # networks are small, and several processes share the cores
 
-RAY = {"test_bundle.py", "test_static_metrics.py", "test_cli.py", "test_pipeline.py", "test_proof.py", "test_report.py"}
+RAY = {
+    "test_api.py",
+    "test_bundle.py",
+    "test_static_metrics.py",
+    "test_cli.py",
+    "test_pipeline.py",
+    "test_proof.py",
+    "test_report.py",
+}
 """Files of which tests need Ray: one process takes them all."""
 
 WHOLE = {"test_avdigits.py", "test_targets.py", "test_digits.py", "test_processes.py"}

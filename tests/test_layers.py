@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+import nas
+
 NAS = Path(__file__).resolve().parent.parent / "nas"
 ORDER = [
     "errors", "space", "objectives", "samplers", "runtime", "blocks", "tasks", "training", "targets", "formats",
-    "compression", "runs", "terminal", "evaluation", "pipeline", "deploy", "report", "doctor", "options", "cli",
-    "__main__",
+    "compression", "runs", "terminal", "evaluation", "pipeline", "deploy", "report", "api", "doctor", "options",
+    "cli", "__main__",
 ]  # fmt: skip
 NO_TORCH = {"errors", "space", "objectives", "runs", "terminal", "samplers", "runtime"}
 LEARNS = {f"samplers/rl/{name}.py" for name in ("adam", "controller", "discriminator", "policy_gradient")}
@@ -58,6 +60,28 @@ def test_imports_run_downwards(path: Path) -> None:
 def test_passes_know_no_block() -> None:
     for path in (NAS / "compression").rglob("*.py"):
         assert not {name for name in imports(path) if name.startswith("nas.blocks")}, path.name
+
+
+def modules(path: Path) -> set[str]:
+    """The modules of this package that a file imports from; what `nas` gives by name is not one."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "nas":
+            found.update(f"nas.{alias.name}" for alias in node.names if alias.name not in nas.__all__)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return {name for name in found if name.split(".")[0] == "nas"}
+
+
+@pytest.mark.parametrize("folder", ["nas", "tests", "benchmarks", "search_spaces"])
+def test_imports_name_what_is_there(folder: str) -> None:
+    """Also where another version is installed beside this one: Python would take what is missing here from there."""
+    named = {name: path for path in (NAS.parent / folder).rglob("*.py") for name in modules(path)}
+    places = {name: NAS.joinpath(*name.split(".")[1:]) for name in named}
+    missing = {n: named[n] for n, place in places.items() if not (place.is_dir() or place.with_suffix(".py").exists())}
+    assert not missing
 
 
 def test_what_ships_needs_numpy_and_onnxruntime_alone() -> None:

@@ -15,11 +15,11 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 
-from nas import codes, pareto
+from nas.objectives import pareto
 from nas.samplers.base import Sampler, unseen
 from nas.samplers.history import Fold, History, Point
 from nas.samplers.selection import ordered, survivors
-from nas.space.indexed import Indexed
+from nas.space.indexed import Indexed, Rows, apart
 from nas.space.space import Architecture, Space
 
 _RETURNED_TO = 64
@@ -36,7 +36,7 @@ class _Climbs:
         leading: The climbs to go on with, best first.
     """
 
-    rows: codes.Rows
+    rows: Rows
     of: NDArray[np.int64]
     best: Sequence[Sequence[Point]]
     leading: Sequence[int]
@@ -56,8 +56,8 @@ class Local(Sampler):
     def __init__(self, space: Space, seed: int = 0, starts: int = 10) -> None:
         super().__init__(space, seed)
         self.starts = starts
-        self._codes = Indexed(space)
-        nothing = np.zeros((0, len(self._codes.sizes)), np.int16)
+        self._indexed = Indexed(space)
+        nothing = np.zeros((0, len(self._indexed.sizes)), np.int16)
         self._climbs: Fold[_Climbs] = Fold(_Climbs(nothing, np.zeros(0, np.int64), (), ()), self._climbed)
         self._study: optuna.Study | None = None
         self._exhausted: set[int] = set()
@@ -93,8 +93,8 @@ class Local(Sampler):
     def _climbed(self, climbs: _Climbs, points: Sequence[Point]) -> _Climbs:
         """Add one point to the first climb that it is near to, or begin one."""
         (point,) = points
-        row = self._codes.row(point.architecture.decisions)
-        near = climbs.of[codes.apart(row, climbs.rows) <= 1]
+        row = self._indexed.row(point.architecture.decisions)
+        near = climbs.of[apart(row, climbs.rows) <= 1]
         best = list(climbs.best)
         climb = int(near.min()) if len(near) else len(best)
         if climb == len(best):
