@@ -15,10 +15,10 @@ from pathlib import Path
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.exc import SQLAlchemyError
 
 from nas.errors import RunError
+from nas.runs.journal import JournalFile
 from nas.runs.storage_url import masked
 
 JOURNAL = "journal.log"
@@ -49,7 +49,7 @@ def open_storage(folder: Path, url: str = "") -> BaseStorage:
     if journal.exists():
         _check_lines(journal)
     try:
-        return JournalStorage(JournalFileBackend(str(journal)))
+        return JournalStorage(JournalFile(journal))
     except DAMAGE as error:
         raise damaged(journal, f"its lines contradict each other ({type(error).__name__}: {error})") from None
 
