@@ -68,6 +68,14 @@ def search(
     run: Annotated[Path, typer.Option(help="Run folder; one that holds a run is resumed.")] = Path("results/runs/run"),
     trials: Annotated[int, typer.Option(min=1, help="Architectures to evaluate in all.")] = 50,
     time: Annotated[str | None, typer.Option(help="Begin no trial after this time: 90s, 10m, 2h.")] = None,
+    trial_time: Annotated[str | None, typer.Option(help="Fail a trial that takes longer: 90s, 10m, 2h.")] = None,
+    trial_memory: Annotated[
+        str | None,
+        typer.Option(
+            help="Fail a trial whose process has more memory: 800MB, 2GB.",
+            show_default="its share of 4/5 of the machine's",
+        ),
+    ] = None,
     workers: Workers = None,
     address: Address = None,
     storage: Storage = "",
@@ -88,6 +96,8 @@ def search(
             run,
             trials=trials,
             time_s=seconds,
+            trial_time_s=_seconds(trial_time, "--trial-time"),
+            trial_memory_bytes=_bytes(trial_memory),
             workers=workers,
             address=address,
             storage=storage,
@@ -321,13 +331,22 @@ _INTERRUPTED = 128 + signal.SIGINT
 """Typer gives it for a Ctrl-C."""
 
 
-def _seconds(text: str | None) -> float | None:
+def _seconds(text: str | None, option: str = "--time") -> float | None:
     if text is None:
         return None
     parts = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)", text.strip())
     if parts is None:
-        raise typer.BadParameter(f"--time {text!r}: expected a number and s, m or h, for example 10m.")
+        raise typer.BadParameter(f"{option} {text!r}: expected a number and s, m or h, for example 10m.")
     return float(parts[1]) * {"s": 1, "m": 60, "h": 3600}[parts[2]]
+
+
+def _bytes(text: str | None) -> int | None:
+    if text is None:
+        return None
+    parts = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(MB|GB)", text.strip())
+    if parts is None:
+        raise typer.BadParameter(f"--trial-memory {text!r}: expected a number and MB or GB, for example 2GB.")
+    return int(float(parts[1]) * {"MB": 1e6, "GB": 1e9}[parts[2]])
 
 
 def _show_model(made: Any, record: Any, as_json: bool) -> None:

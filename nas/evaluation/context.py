@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nas.evaluation.allowance import Allowance
 from nas.evaluation.assess import Measure
 from nas.objectives.objective import Limit
 from nas.space.choices import Label
@@ -49,9 +50,11 @@ class EvaluationContext:
         limits: Bounds; those that can be known without training are checked before it. What cannot be counted breaks
             every limit on it.
         measure: Measures latency; None where nobody asks for it, and nothing is measured then.
+        allowance: What one candidate may take of time and memory.
     """
 
     task: Task
     training: Training
     limits: tuple[Limit, ...] = ()
     measure: Measure | None = None
+    allowance: Allowance = Allowance()

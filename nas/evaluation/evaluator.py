@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from nas.blocks.network import MultimodalNet
+from nas.errors import TrainingError
+from nas.evaluation.allowance import Allowance, verdict, watched
 from nas.evaluation.assess import assess, latency_metrics, timed
 from nas.evaluation.border import within_border
 from nas.evaluation.build import build, counts, input_shapes
@@ -37,6 +39,8 @@ def attempt(
 ) -> Outcome:
     """Evaluate an architecture and turn whatever goes wrong with it into its outcome: the border of a trial.
 
+    One whose process was ended because it took more than it may is not evaluated a second time.
+
     Args:
         space: The space that the decisions belong to.
         decisions: The architecture, path → label.
@@ -51,14 +55,19 @@ def attempt(
 
     def work() -> Outcome:
         job = EvaluationJob(space.architecture(decisions).network, decisions, folder)
-        return evaluate(job, context, report, metrics)
+        return evaluate(job, context, _within_time(report, context.allowance), metrics)
 
-    result = within_border(work, folder, is_worker=True)
-    if isinstance(result, Outcome):
-        return result
+    if (ended := verdict(folder, context.allowance)) is not None:
+        reason, details = ended
+    else:
+        with watched(folder, context.allowance):
+            result = within_border(work, folder, is_worker=True)
+        if isinstance(result, Outcome):
+            return result
+        reason, details = result.reason, result.details
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / ERROR_FILE).write_text(result.details, encoding="utf-8", errors="backslashreplace")
-    return Outcome("failed", metrics, result.reason)
+    (folder / ERROR_FILE).write_text(details, encoding="utf-8", errors="backslashreplace")
+    return Outcome("failed", metrics, reason)
 
 
 def evaluate(
@@ -91,7 +100,10 @@ def evaluate(
         return outcome
     if job.initial is not None:
         metrics["initial_tensors"] = load_fitting_weights(module, job.initial)
-    metrics |= train_and_score(module, task, training, draft, report)
+    trained = train_and_score(module, task, training, draft, report)
+    if trained is None:
+        return Outcome("stopped", metrics, "was stopped while it trained")
+    metrics |= trained
     if context.measure is not None:
         metrics |= assess(draft / "model.onnx", {}, context.measure)
     metrics["wall_s"] = time.perf_counter() - begun
@@ -127,22 +139,28 @@ def _refused_untrained(
 
 def train_and_score(
     module: MultimodalNet, task: Task, training: Training, folder: Path, report: Report = go_on
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
     """Train a module, write its files, and score the exported file on the validation split.
 
     Writes `history.csv`, `weights.safetensors` and `model.onnx` to `folder`.
+
+    Returns:
+        Its metrics; None where the report said no, and nothing is written then.
 
     Raises:
         TrainingError: If the loss is not finite.
         ExportError: If the file does not compute what the module does.
     """
-    metrics: dict[str, Any] = {}
     history: list[Epoch] = []
+    answers = [True]
 
     def hear(epoch: Epoch) -> bool:
-        return report(epoch.epoch, {"loss": epoch.loss, "valid_accuracy": epoch.valid_accuracy})
+        answers.append(report(epoch.epoch, {"loss": epoch.loss, "valid_accuracy": epoch.valid_accuracy}))
+        return answers[-1]
 
-    metrics |= timed("train_s", lambda: history.extend(train(module, task.train, task.valid, training, hear)) or {})
+    metrics = timed("train_s", lambda: history.extend(train(module, task.train, task.valid, training, hear)) or {})
+    if not answers[-1]:
+        return None
     metrics["trained_on"] = str(find_device())
     _write_history(folder / "history.csv", history)
     save_weights(module, folder / WEIGHTS_FILE)
@@ -150,6 +168,22 @@ def train_and_score(
     samples = {name: task.valid.inputs[name][:64] for name in module.modalities}
     metrics["parity_max_rel"] = export_onnx(module, input_shapes(module), file, samples, module.free).max_rel
     return metrics | assess(file, {"": task.valid})
+
+
+def _within_time(report: Report, allowance: Allowance) -> Report:
+    """A report that ends training with an error after the epoch in which the time is over."""
+    begun = time.monotonic()
+
+    def checked(epoch: int, metrics: Mapping[str, float]) -> bool:
+        took = time.monotonic() - begun
+        if allowance.time_s is not None and took > allowance.time_s:
+            raise TrainingError(
+                f"took {took:.1f} s for {epoch + 1} epochs; a trial may take {allowance.time_s:g} s.",
+                "Allow more: --trial-time.",
+            )
+        return report(epoch, metrics)
+
+    return checked
 
 
 def _certain(limits: tuple[Limit, ...], metrics: Mapping[str, Any]) -> tuple[Limit, ...]:

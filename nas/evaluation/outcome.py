@@ -14,13 +14,13 @@ class Outcome:
     """What became of a candidate.
 
     Attributes:
-        state: `complete`, refused by a limit, or failed.
+        state: `complete`, refused by a limit (`infeasible`), `stopped` on its way, or `failed`.
         metrics: All that was measured before it ended.
-        reason: Why it was refused or failed.
+        reason: Why it was refused, stopped or failed.
         violations: Limit → how far beyond it as a share of its bound, for refused ones.
     """
 
-    state: Literal["complete", "infeasible", "failed"]
+    state: Literal["complete", "infeasible", "stopped", "failed"]
     metrics: Mapping[str, Any] = field(default_factory=dict[str, Any])
     reason: str = ""
     violations: Mapping[str, float] = field(default_factory=dict[str, float])

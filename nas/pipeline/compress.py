@@ -19,6 +19,7 @@ from nas.evaluation.applied import apply_pass, rebuild, trained_model
 from nas.evaluation.assess import Measure, assess
 from nas.evaluation.border import at_border
 from nas.evaluation.build import build
+from nas.evaluation.context import Report, go_on
 from nas.evaluation.outcome import WORKER_DIED
 from nas.objectives.metrics import STATIC
 from nas.pipeline.chains import Chain, CompressJob, digest, is_there, jobs_of, prefixes
@@ -95,7 +96,9 @@ def check_chains(chains: Sequence[Chain]) -> None:
         check_chain(chain)
 
 
-def compress_job(context: WorkerContext, job: CompressJob, measure: Measure) -> list[Model | Refusal]:
+def compress_job(
+    context: WorkerContext, job: CompressJob, measure: Measure | None, _report: Report = go_on
+) -> list[Model | Refusal]:
     """Apply chains of passes in a worker; a pass that is refused ends the chains that begin with it."""
     made: dict[Chain, Model] = {(): job.parent}
     told: list[Model | Refusal] = []
@@ -126,7 +129,7 @@ def load_module(context: WorkerContext, model: Model) -> MultimodalNet:
 
 
 def _sibling(
-    context: WorkerContext, job: CompressJob, chain: Chain, source: Model, measure: Measure
+    context: WorkerContext, job: CompressJob, chain: Chain, source: Model, measure: Measure | None
 ) -> Model | Refusal:
     """Apply the last pass of a chain to what those before it made; what goes wrong is the sibling's refusal."""
     parent = job.parent

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from nas.errors import RunError, SpaceError
+from nas.evaluation.allowance import Allowance
 from nas.evaluation.assess import Measure
 from nas.evaluation.context import EvaluationContext
 from nas.objectives.objective import Limit
@@ -31,6 +35,7 @@ class WorkerContext:
         training: How long and how candidates are trained.
         limits: Bounds on metrics.
         folder: The run folder, which workers write to.
+        allowance: What one candidate may take of time and memory.
     """
 
     space_source: str
@@ -40,14 +45,23 @@ class WorkerContext:
     training: Training
     limits: tuple[Limit, ...]
     folder: Path
+    allowance: Allowance = Allowance()
 
     def space(self) -> Space:
-        """The space, made from its text and the modules that the run keeps."""
+        """The space, made from its text and the modules that the run keeps; once in each process."""
+        return self._space
+
+    @cached_property
+    def _space(self) -> Space:
         return space_from_source(self.space_source, self.space_file, folders(self.folder, self.space_file))
 
     def evaluation(self, measure: Measure | None) -> EvaluationContext:
         """What candidates are evaluated under."""
-        return EvaluationContext(self.task, self.training, self.limits, measure)
+        return EvaluationContext(self.task, self.training, self.limits, measure, self.allowance)
+
+    def __getstate__(self) -> Mapping[str, Any]:
+        """The attributes alone: each process makes the space for itself."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def context_of(ledger: Ledger, task: Task) -> WorkerContext:

@@ -1,7 +1,7 @@
 """The search loop without its executor: asks the study, answers repetitions, counts, resumes.
 
-What counts: an architecture that was evaluated, refused by a limit, or failed. What does not: a repeated proposal,
-which is answered from the ledger.
+What counts: an architecture that was evaluated, stopped on its way, refused by a limit, or failed. What does not: a
+repeated proposal, which is answered from the ledger.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from nas.errors import SamplerError, SpaceError
 from nas.evaluation.outcome import WORKER_DIED, Outcome
+from nas.pipeline.scheduler import GoOn, Scheduler
 from nas.runs.front import front_of
 from nas.runs.ledger import Ledger, Trial
 from nas.samplers import unseen
@@ -21,7 +22,7 @@ from nas.space.choices import Label
 from nas.space.space import Architecture, Space
 from nas.targets import doubted
 
-COUNTED = ("complete", "infeasible", "failed")
+COUNTED = ("complete", "infeasible", "stopped", "failed")
 _DUPLICATES_IN_A_ROW = 20
 
 
@@ -46,6 +47,7 @@ class SearchLoop:
         wanted: Trials that count, in all.
         time_s: Seconds after which no further job is given.
         on_trial: Called after each trial that was told.
+        scheduler: Decides after an epoch whether a trial goes on.
     """
 
     def __init__(
@@ -55,15 +57,18 @@ class SearchLoop:
         wanted: int,
         time_s: float | None = None,
         on_trial: OnTrial = lambda _ledger, _trial: None,
+        scheduler: Scheduler | None = None,
     ) -> None:
         self.ledger = ledger
         self.space = space
         self.wanted = wanted
         self.deadline = time.monotonic() + time_s if time_s is not None else None
         self.on_trial = on_trial
+        self.scheduler: Scheduler = scheduler or GoOn()
         self.exhausted = ""
         self._told: dict[str, Trial] = {}
         self._flying: dict[str, Job] = {}
+        self._stopped: dict[int, Outcome] = {}
         self._waiting: dict[str, list[int]] = {}
         self._unfinished: list[Trial] = []
         for trial in ledger.trials():
@@ -99,14 +104,33 @@ class SearchLoop:
             repeated += 1
         return None
 
+    @property
+    def rungs(self) -> Collection[int] | None:
+        """Epochs, counted from 0, after which the scheduler is asked; None for all."""
+        return self.scheduler.rungs
+
+    def hear(self, number: int, epoch: int, metrics: Mapping[str, float]) -> bool:
+        """Hear what a job told of an epoch, counted from 0; whether it goes on. If not it is finished with None."""
+        reason = self.scheduler.reason_to_stop(number, epoch, metrics)
+        if reason:
+            self._stopped[number] = Outcome("stopped", {**metrics, "epochs": epoch + 1}, reason)
+        return not reason
+
     def finish(self, number: int, result: Outcome | None) -> None:
-        """Tell a job's outcome, also to those that proposed the same meanwhile."""
+        """Tell a job's outcome, also to those that proposed the same meanwhile.
+
+        Args:
+            number: Of the job.
+            result: What became of it; None where it was stopped, or else its worker died twice.
+        """
         key = next(key for key, job in self._flying.items() if job.number == number)
-        outcome = self._with_objectives(result or WORKER_DIED)
+        outcome = self._with_objectives(self._stopped.pop(number, None) or result or WORKER_DIED)
         if outcome.state == "complete":
             self.ledger.complete(number, outcome.metrics)
         elif outcome.state == "infeasible":
             self.ledger.refuse(number, outcome.metrics, outcome.reason, outcome.violations)
+        elif outcome.state == "stopped":
+            self.ledger.stop(number, outcome.metrics, outcome.reason)
         else:
             self.ledger.fail(number, outcome.reason, outcome.metrics)
         if outcome.state != "complete":

@@ -12,6 +12,7 @@ from typing import Any
 from nas.errors import RunError
 from nas.evaluation.assess import Measure, assess
 from nas.evaluation.border import at_border
+from nas.evaluation.context import Report, go_on
 from nas.evaluation.evaluator import attempt
 from nas.evaluation.outcome import WORKER_DIED, Outcome
 from nas.objectives.metrics import mean_of, on_test, std_of
@@ -106,12 +107,12 @@ def refine(
     return ledger
 
 
-def refine_job(context: WorkerContext, job: RefineJob, measure: Measure) -> Outcome:
+def refine_job(context: WorkerContext, job: RefineJob, measure: Measure | None, report: Report = go_on) -> Outcome:
     """Train one member with one seed in a worker; the test split is scored once, on the file."""
     draft = _draft(context, job)
     training = replace(context.training, seed=job.seed)
     terms = replace(context.evaluation(measure), training=training, limits=())
-    outcome = attempt(context.space(), job.decisions, draft, terms)
+    outcome = attempt(context.space(), job.decisions, draft, terms, report)
     if outcome.state != "complete":
         return outcome
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
@@ -16,8 +17,10 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 
 from nas.errors import NasError, ObjectiveError, RunError, SamplerError
+from nas.evaluation.allowance import Allowance, memory_share
 from nas.evaluation.assess import Measure
 from nas.evaluation.border import disk_full
+from nas.evaluation.context import Report
 from nas.evaluation.evaluator import attempt
 from nas.evaluation.outcome import Outcome
 from nas.evaluation.static_metrics import CANDIDATES, counted
@@ -47,6 +50,8 @@ def search(
     trials: int = 50,
     time_s: float | None = None,
     workers: int | None = None,
+    trial_time_s: float | None = None,
+    trial_memory_bytes: int | None = None,
     address: str | None = None,
     storage: str = "",
     command: str = "nas.search(...)",
@@ -61,6 +66,9 @@ def search(
         trials: Architectures to evaluate in all, those of earlier sittings included.
         time_s: Seconds after which no further trial is begun.
         workers: Trials at a time; default one for each core.
+        trial_time_s: Seconds that one trial may take; one that takes longer fails, also where it hangs. Default: any.
+        trial_memory_bytes: That the process of one trial may have; default its share of four fifths of this machine's
+            memory, and no bound with `address`.
         address: Of a running Ray cluster; its workers must see the run folder.
         storage: URL of a database for the study; default a journal file in the run folder.
         command: What is recorded as the command that began the run.
@@ -97,7 +105,10 @@ def search(
             ledger.study.sampler = _sampler(sampler, loaded, ledger, context.task)
             loop = SearchLoop(ledger, loaded, trials, time_s, on_trial)
             if not loop.ended:
-                with driving(ledger), cluster(context.target, workers, address) as running:
+                target = context.target if ledger.record.is_timed else None
+                with driving(ledger), cluster(target, workers, address) as running:
+                    memory = trial_memory_bytes or (memory_share(running.workers) if address is None else None)
+                    context = replace(context, allowance=Allowance(trial_time_s, memory))
                     run_trials(running, loop, evaluate_job, context)
         except OSError as error:
             raise disk_full(folder) if error.errno == errno.ENOSPC else error from None
@@ -115,10 +126,10 @@ def search(
     return ledger
 
 
-def evaluate_job(context: WorkerContext, job: Job, measure: Measure) -> Outcome:
+def evaluate_job(context: WorkerContext, job: Job, measure: Measure | None, report: Report) -> Outcome:
     """Evaluate one architecture in a worker."""
     folder = context.folder / "trials" / str(job.number)
-    return attempt(context.space(), job.decisions, folder, context.evaluation(measure))
+    return attempt(context.space(), job.decisions, folder, context.evaluation(measure), report)
 
 
 def _sampler(

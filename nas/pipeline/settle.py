@@ -56,8 +56,7 @@ def settle(ledger: Ledger, most_s: float = MOST_S, trials: bool = True) -> int:
         How many latencies were measured again; 0 where no objective and no limit is on latency.
     """
     record = ledger.record
-    wanted = {*record.objectives, *(limit.metric for limit in record.parsed_limits)}
-    if not wanted & set(MEASURED):
+    if not record.is_timed:
         return 0
     target, end = target_from(record.target), time.monotonic() + most_s
     tried: set[str] = set()

@@ -26,8 +26,9 @@ from nas.runs.storage import DAMAGE, JOURNAL, damaged, masked, open_storage
 from nas.space.choices import Label
 from nas.space.source import MODULES_FOLDER
 
-State = Literal["running", "complete", "infeasible", "failed", "duplicate", "abandoned"]
-"""`duplicate`: answered from the ledger; `abandoned`: the driver died before the proposal was whole. Neither counts."""
+State = Literal["running", "complete", "infeasible", "stopped", "failed", "duplicate", "abandoned"]
+"""`stopped`: on its way, by a scheduler. `duplicate`: answered from the ledger; `abandoned`: the driver died before the
+proposal was whole; neither counts."""
 
 _AGAIN = "measured again: "
 _RUN = "run"
@@ -127,6 +128,11 @@ class Ledger:
         self._annotate(number, metrics=dict(metrics or {}), reason=reason)
         self.study.tell(number, state=TrialState.FAIL)
 
+    def stop(self, number: int, metrics: Mapping[str, Any], reason: str) -> None:
+        """Tell that a trial was stopped while it trained, and why; to a sampler it is one that breaks a limit."""
+        self._annotate(number, metrics=dict(metrics), reason=reason, stopped=True)
+        self.study.tell(number, state=TrialState.PRUNED)
+
     def abandon(self, number: int) -> None:
         """Close a trial whose proposal was cut off before it was whole; it does not count."""
         self._annotate(number, abandoned=True)
@@ -151,7 +157,7 @@ class Ledger:
         if original.state == "complete":
             self.study.tell(number, [float(original.metrics[o.metric]) for o in self.record.parsed_objectives])
         else:
-            self.study.tell(number, state=TrialState.PRUNED if original.state == "infeasible" else TrialState.FAIL)
+            self.study.tell(number, state=TrialState.FAIL if original.state == "failed" else TrialState.PRUNED)
 
     def discard_weights(self, number: int) -> None:
         """Delete the large files of a trial that left the front; what describes it stays."""
@@ -309,6 +315,8 @@ def _read(trial: FrozenTrial, again: Mapping[str, Any]) -> Trial:
         state = "duplicate"
     elif trial.user_attrs.get("abandoned"):
         state = "abandoned"
+    elif trial.user_attrs.get("stopped"):
+        state = "stopped"
     elif again.get("reason"):
         state = "infeasible"
     return Trial(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
 from nas.errors import ObjectiveError, RunError
+from nas.objectives.metrics import MEASURED
 from nas.runs.config import RunConfig
 from nas.runs.files import RECORD_FILE, check_types
 
@@ -60,6 +61,11 @@ class RunRecord(RunConfig):
     def sought(self) -> tuple[str, ...]:
         """What matters in this run: the main metric, the objectives, and what bears a limit; each once."""
         return tuple(dict.fromkeys((self.main, *self.objectives, *(limit.metric for limit in self.parsed_limits))))
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether an objective or a limit is on a time on the target; the search times nothing otherwise."""
+        return bool(set(self.sought) & set(MEASURED))
 
 
 def read_record(folder: Path) -> RunRecord:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -204,3 +205,31 @@ def test_a_trial_whose_objective_is_unknown_fails(tmp_path: Path) -> None:
 @pytest.fixture(autouse=True)
 def quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+class AfterOne:
+    """Stops narrow networks after their first epoch."""
+
+    rungs = (0,)
+
+    def reason_to_stop(self, number: int, epoch: int, metrics: Mapping[str, float]) -> str:
+        return f"loss {metrics['loss']} after epoch {epoch}" if metrics["loss"] > 1 else ""
+
+
+def test_a_scheduler_stops_a_trial_which_counts_and_says_why(tmp_path: Path) -> None:
+    run = ledger(tmp_path)
+    loop = SearchLoop(run, SPACE, 2, scheduler=AfterOne())
+    given = [loop.next(), loop.next()]
+    numbers = [number for number, _ in filter(None, given)]
+    assert loop.rungs == (0,)
+    assert [loop.hear(number, 0, {"loss": loss}) for number, loss in zip(numbers, (2.0, 0.5), strict=True)] == [
+        False,
+        True,
+    ]
+    loop.finish(numbers[0], None)
+    loop.finish(numbers[1], Outcome("complete", {"accuracy": 1.0, "latency_ms": 1.0}))
+    stopped, complete = open_ledger(tmp_path).trials()
+    assert (stopped.state, stopped.reason) == ("stopped", "loss 2.0 after epoch 0")
+    assert stopped.metrics == {"loss": 2.0, "epochs": 1}
+    assert (complete.state, loop.counted, loop.is_done) == ("complete", 2, True)
+    assert SearchLoop(open_ledger(tmp_path), SPACE, 2).is_done

@@ -9,23 +9,23 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import ray
-from optuna.exceptions import StorageInternalError
 from ray import tune
 from ray.exceptions import RayTaskError, WorkerCrashedError
-from ray.tune.search import Searcher
-from sqlalchemy.exc import SQLAlchemyError
 
 from nas.errors import NasError, RunError
 from nas.evaluation.assess import Measure
+from nas.evaluation.context import Report, go_on
 from nas.pipeline.executors.lanes import Lanes, lanes
-from nas.pipeline.executors.local_ray import QUIET, killed, local_ray, variables
+from nas.pipeline.executors.local_ray import QUIET, local_ray, variables
+from nas.pipeline.executors.searching import Jobs, ProposalSearcher, ReportScheduler
+from nas.pipeline.executors.stepwise import Heard, Stepwise
 from nas.targets import Latency, Target
 from nas.training.device import VARIABLE, Device, find_device
 
@@ -37,31 +37,11 @@ TRAINER_ENVIRONMENT = {
     "MALLOC_TOP_PAD_": "67108864",
 }
 
-STOPPING = (NasError, OSError, StorageInternalError, SQLAlchemyError)
-"""What ends a search: the ledger cannot be written, or a worker says that no other candidate would fare better."""
-
 Meter = Any
 """Handle of the actor that measures; Ray types it anew for each class."""
 
-Work = Callable[[Any, Any, Measure], Any]
-"""`work(context, job, measure)`: runs in a worker; `context` is shipped once, `job` each time."""
-
-
-class Jobs(Protocol):
-    """Who is asked for the next job and told what became of it."""
-
-    def next(self) -> tuple[int, Any] | None:
-        """Give the next job and its number, or None where one must finish first."""
-        ...
-
-    @property
-    def ended(self) -> bool:
-        """Whether no further job will come."""
-        ...
-
-    def finish(self, number: int, result: Any | None) -> None:
-        """Take a job's result; None where its worker died twice."""
-        ...
+Work = Callable[[Any, Any, Measure | None, Report], Any]
+"""`work(context, job, measure, report)`: runs in a worker; `context` is shipped once, `job` each time."""
 
 
 @dataclass(frozen=True)
@@ -70,23 +50,23 @@ class Cluster:
 
     Attributes:
         workers: How many trials it trains at a time.
-        meter: Who measures.
+        meter: Who measures; None where nothing is measured.
         scratch: Folder for temporary files that ends with it; None where it goes on without us.
         gpu: The share of a GPU that each trial holds.
     """
 
     workers: int
-    meter: Meter
+    meter: Meter | None
     scratch: Path | None = None
     gpu: float = 0.0
 
 
 @contextmanager
-def cluster(target: Target, workers: int | None = None, address: str | None = None) -> Generator[Cluster]:
+def cluster(target: Target | None, workers: int | None = None, address: str | None = None) -> Generator[Cluster]:
     """Start Ray on this machine, or join a running cluster, for as long as the block lasts.
 
     Args:
-        target: What latency is measured on.
+        target: What latency is measured on; None where nothing is measured, and no meter is started.
         workers: Trials at a time; by default one for each core, or where GPUs train four on each.
         address: Of a running cluster; without one Ray is started here and ended afterwards.
 
@@ -108,12 +88,13 @@ def _lanes(workers: int | None, here: Device | None) -> Lanes:
 
 
 @contextmanager
-def _running(target: Target, workers: int | None, address: str | None) -> Generator[Path | None]:
+def _running(target: Target | None, workers: int | None, address: str | None) -> Generator[Path | None]:
     """A Ray that runs already, that answers at an address, or one of this machine alone and its temporary folder."""
     if ray.is_initialized():
         yield None
     elif address is None:
-        with local_ray(workers or os.cpu_count() or 1, {_resource(target): 1}, TRAINER_ENVIRONMENT) as scratch:
+        resources = {} if target is None else {_resource(target): 1.0}
+        with local_ray(workers or os.cpu_count() or 1, resources, TRAINER_ENVIRONMENT) as scratch:
             yield scratch
     else:
         with variables(QUIET):
@@ -139,15 +120,20 @@ def run_trials(cluster: Cluster, proposals: Jobs, work: Work, context: Any) -> N
         NasError: What a worker raised that is no trial's own fault, for example a full disk.
         OSError: If the ledger cannot be written.
     """
-    source = _ProposalSearcher(proposals)
+    source = ProposalSearcher(proposals)
+    rungs = proposals.rungs
     with tempfile.TemporaryDirectory(prefix="nas-tune-", dir=cluster.scratch) as storage:
         tuner = tune.Tuner(
             tune.with_resources(
-                tune.with_parameters(_Candidate, work=work, context=context, meter=cluster.meter),
+                tune.with_parameters(_Candidate, work=work, context=context, meter=cluster.meter, rungs=rungs),
                 {"cpu": 1, "gpu": cluster.gpu} if cluster.gpu else {"cpu": 1},
             ),
             tune_config=tune.TuneConfig(
-                search_alg=source, num_samples=-1, reuse_actors=True, max_concurrent_trials=cluster.workers
+                search_alg=source,
+                scheduler=ReportScheduler(source),
+                num_samples=-1,
+                reuse_actors=True,
+                max_concurrent_trials=cluster.workers,
             ),
             run_config=tune.RunConfig(
                 storage_path=storage,
@@ -191,8 +177,11 @@ def _resource(target: Target) -> str:
 
 
 @contextmanager
-def _meter(target: Target) -> Generator[Meter]:
+def _meter(target: Target | None) -> Generator[Meter | None]:
     """The actor that measures; where the cluster knows the target's resource it holds it alone."""
+    if target is None:
+        yield None
+        return
     held = {_resource(target): 1.0} if _resource(target) in ray.cluster_resources() else {}
     actor = ray.remote(_Meter).options(num_cpus=0, resources=held, max_restarts=-1, max_task_retries=1)
     meter: Meter = actor.remote(target)
@@ -213,75 +202,51 @@ class _Meter:
 
 
 class _Candidate(tune.Trainable):
-    """One trial after the other in the same process."""
+    """One trial after the other in the same process; each in one step, or in one for each rung."""
 
-    def setup(self, config: dict[str, Any], work: Work, context: Any, meter: Meter) -> None:  # pyright: ignore
+    def setup(  # pyright: ignore
+        self, config: dict[str, Any], work: Work, context: Any, meter: Meter | None, rungs: Collection[int] | None
+    ) -> None:
         _become_trainer()
-        self.work, self.context, self.measure = work, context, _measure_through(meter)
+        self.work, self.context, self.measure, self.rungs = work, context, _measure_through(meter), rungs
+        self.waiting: Stepwise | None = None
 
     def step(self) -> dict[str, Any]:
         try:
-            result = self.work(self.context, self.config["job"], self.measure)
+            told = self._advance()
         except NasError as error:
             return {"stopped_by": error, "done": True}
-        return {"result": result, "done": True}
+        return {"heard": told, "done": False} if isinstance(told, Heard) else {"result": told, "done": True}
+
+    def _advance(self) -> Any:
+        """Work until the next rung or the end; on a thread only where there is a rung."""
+
+        def work(report: Report) -> Any:
+            return self.work(self.context, self.config["job"], self.measure, report)
+
+        if self.rungs is not None and not self.rungs:
+            return work(go_on)
+        self.waiting = self.waiting or Stepwise(work, self.rungs)
+        told = self.waiting.advance()
+        if not isinstance(told, Heard):
+            self.waiting = None
+        return told
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.cleanup()
         self.config = new_config
         return True
 
-
-class _ProposalSearcher(Searcher):
-    """Ray Tune's view of the proposals; it keeps no state that would need saving."""
-
-    def __init__(self, proposals: Jobs) -> None:
-        super().__init__()
-        self.proposals = proposals
-        self.numbers: dict[str, int] = {}
-        self.stopped_by: Exception | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Ray Tune pickles its searcher to restore it, but the state is the ledger."""
-        return {}
-
-    def suggest(self, trial_id: str) -> Any:
-        if self.stopped_by is not None or self.proposals.ended:
-            return Searcher.FINISHED
-        try:
-            proposal = self.proposals.next()
-        except STOPPING as error:
-            self.stopped_by = error
-            return Searcher.FINISHED
-        if proposal is None:
-            return Searcher.FINISHED if self.proposals.ended else None
-        number, job = proposal
-        self.numbers[trial_id] = number
-        return {"job": job}
-
-    def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
-        number = self.numbers.pop(trial_id, None)
-        if number is None:
-            return
-        if result is not None and "stopped_by" in result:
-            self.stopped_by = result["stopped_by"]
-            return
-        if error and killed():
-            return
-        try:
-            self.proposals.finish(number, None if error or result is None else result.get("result"))
-        except STOPPING as problem:
-            self.stopped_by = problem
-
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing to save: the state is the ledger."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing to restore: the state is the ledger."""
+    def cleanup(self) -> None:
+        """End a candidate that was stopped at a rung."""
+        if self.waiting is not None:
+            self.waiting.end()
+            self.waiting = None
 
 
 def _run_job(work: Work, context: Any, job: Any, meter: Meter) -> Any:
     _become_trainer()
-    return work(context, job, _measure_through(meter))
+    return work(context, job, _measure_through(meter), go_on)
 
 
 def _become_trainer() -> None:
@@ -291,7 +256,9 @@ def _become_trainer() -> None:
     torch.set_num_threads(1)
 
 
-def _measure_through(meter: Meter) -> Measure:
+def _measure_through(meter: Meter | None) -> Measure | None:
+    if meter is None:
+        return None
     return lambda paths: _unwrap(meter.measure.remote([str(path) for path in paths]))
 
 
