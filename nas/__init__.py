@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nas.api import Run, open_run, search
     from nas.blocks import module
     from nas.errors import NasError
+    from nas.evaluation.candidate import Candidate
     from nas.samplers import sampler
     from nas.space.choices import choose, integer, maybe, repeat, resolve
     from nas.space.source import load_space
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Architecture",
+    "Candidate",
     "NasError",
     "Run",
     "Space",
@@ -36,6 +38,7 @@ __all__ = [
 
 _HOMES = {
     "Architecture": "nas.space.space",
+    "Candidate": "nas.evaluation.candidate",
     "NasError": "nas.errors",
     "Run": "nas.api",
     "Space": "nas.space.space",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nas.blocks.cost import COSTS
+from nas.blocks.network import network_of
 from nas.errors import BlockError, SpaceError, unknown
 
 
@@ -14,7 +15,8 @@ def limit(cost: str, most: float) -> Callable[[Any], bool]:
 
     For example `Space(network, {"small": limit("params", 1e5)})`.
 
-    The network must name its `inputs` and `outputs`. One that cannot be built or counted passes: its trial says why.
+    Of a candidate its network counts, before any pass. It must name its `inputs` and `outputs`. One that cannot be
+    built or counted passes: its trial says why.
 
     Args:
         cost: `params`, `macs` or `memory_bytes`.
@@ -26,7 +28,8 @@ def limit(cost: str, most: float) -> Callable[[Any], bool]:
     if cost not in COSTS:
         raise SpaceError(f"limit(): {unknown('cost', cost, COSTS)}")
 
-    def allows(network: Any) -> bool:
+    def allows(described: Any) -> bool:
+        network = network_of(described)
         if not network.inputs or not network.outputs:
             raise SpaceError(
                 f"limit({cost!r}): the network does not say what it is made for.",

@@ -20,7 +20,7 @@ from nas.blocks.fusion.wiring import MFAS, Cascade, Cell
 from nas.blocks.head import MLP
 from nas.blocks.input import Input, Standardise
 from nas.blocks.module import unnoticed
-from nas.errors import BUILD_ERRORS, BlockError, unknown
+from nas.errors import BUILD_ERRORS, BlockError, TrainingError, unknown
 
 
 class Encoder(Protocol):
@@ -202,6 +202,18 @@ class Network:
             if isinstance(error, BlockError):
                 raise
             raise BlockError(f"Network: its {name} cannot be counted: {type(error).__name__}: {error}") from error
+
+
+def network_of(described: Any) -> Network:
+    """The network in what a space resolves to: that itself, or the field `network` of a candidate.
+
+    Raises:
+        TrainingError: If there is none.
+    """
+    network = described if isinstance(described, Network) else getattr(described, "network", None)
+    if not isinstance(network, Network):
+        raise TrainingError(f"the space resolves to {type(described).__name__}; expected a Network or a Candidate.")
+    return network
 
 
 class MultimodalNet(nn.Module):

@@ -77,7 +77,7 @@ class ApplyContext:
 
 @runtime_checkable
 class Pass(Protocol):
-    """One compression step: a frozen dataclass whose fields are JSON values, and that checks them itself.
+    """One compression step: a frozen dataclass whose fields are JSON values, and that checks them itself once closed.
 
     Attributes:
         works_on: `network`, which gives a module without a file, or `file`, which gives a file without a module.

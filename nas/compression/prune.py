@@ -15,6 +15,7 @@ from torch import nn
 
 from nas.compression.passes import ApplyContext, TrainedModel, WorksOn
 from nas.errors import CompressionError
+from nas.space.choices import is_open
 
 ROUND_TO = 4
 """Widths stay multiples of this: latency falls in steps of the vector width, not with every channel."""
@@ -28,7 +29,7 @@ class Prune:
     `unprunable` keep their widths.
 
     Attributes:
-        ratio: Share of channels removed, between 0 and 1.
+        ratio: Share of channels removed, between 0 and 1; may be an open choice.
 
     Raises:
         CompressionError: If the ratio leaves everything or nothing.
@@ -39,6 +40,8 @@ class Prune:
     ratio: float = 0.5
 
     def __post_init__(self) -> None:
+        if is_open(self):
+            return
         if not isinstance(self.ratio, float) or not 0 < self.ratio < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise CompressionError(f"Prune.ratio: {self.ratio!r}; expected a number between 0 and 1.")
 

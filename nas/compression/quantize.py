@@ -21,6 +21,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from nas.compression.passes import ApplyContext, TrainedModel, WorksOn
 from nas.errors import CompressionError, unknown
 from nas.formats.onnx_file import all_nodes, stamp
+from nas.space.choices import is_open
 from nas.targets import LENGTHS, ONNX_ERRORS
 
 OPERATORS = ("Conv", "Gemm", "MatMul", "Add", "Mul", "Relu", "Clip", "Concat", "GlobalAveragePool", "AveragePool")
@@ -45,7 +46,7 @@ class Quantize:
     scheme: Literal["static-int8"] = "static-int8"
 
     def __post_init__(self) -> None:
-        if self.scheme not in SCHEMES:  # pyright: ignore[reportUnnecessaryContains]
+        if not is_open(self) and self.scheme not in SCHEMES:  # pyright: ignore[reportUnnecessaryContains]
             raise CompressionError(f"Quantize.scheme: {unknown('scheme', str(self.scheme), SCHEMES)}")
 
     @property

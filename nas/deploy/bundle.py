@@ -20,6 +20,7 @@ from nas.deploy.proof import Proof, prove, twin_of
 from nas.deploy.selection import choose_model
 from nas.errors import BundleError
 from nas.formats.onnx_file import oldest_runtime, open_onnx
+from nas.pipeline.compress import described
 from nas.pipeline.context import WorkerContext
 from nas.pipeline.run import open_run
 from nas.pipeline.settle import settle_unless_busy
@@ -147,7 +148,7 @@ def _description(context: WorkerContext, model: Model, proof: Proof) -> dict[str
     session = open_onnx(file)
     task, given = context.task, session.get_inputs()
     names = {tensor.name for tensor in given}
-    network = context.space().architecture(model.decisions).network
+    network = described(context, model).network
     modalities = {
         name: {
             "kind": modality.kind,

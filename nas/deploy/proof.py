@@ -17,11 +17,11 @@ from nas.errors import ExportError, RunError
 from nas.evaluation.assess import assess
 from nas.formats.onnx_export import compare
 from nas.formats.onnx_file import run_onnx
-from nas.pipeline.compress import load_module
+from nas.pipeline.compress import load_stages
 from nas.pipeline.context import WorkerContext
 from nas.runs.files import file_hash
 from nas.runs.front import number_of
-from nas.runs.models import Model, lineage
+from nas.runs.models import Model, stages
 from nas.targets import ONNX_ERRORS
 
 PROOF_SAMPLES = 128
@@ -74,11 +74,12 @@ def prove(context: WorkerContext, model: Model) -> Proof:
         RunError: If a file or a recorded number is missing, or the weights cannot be loaded.
     """
     quantized = not is_exact(model.passes)
-    twin = twin_of(model)
+    way = [each for each in stages(model) if is_exact(each.passes)]
+    twin = way[-1]
     for each in (model, twin):
         _check_hash(each)
     file, twins = model.folder / "model.onnx", twin.folder / "model.onnx"
-    module, valid, test = load_module(context, twin), context.task.valid, context.task.test
+    module, valid, test = load_stages(context, way), context.task.valid, context.task.test
     with _running(twins):
         parity = compare(module, twins, {name: valid.inputs[name][:PROOF_SAMPLES] for name in module.modalities})
         labels = run_onnx(twins, valid.inputs).argmax(1)
@@ -107,12 +108,12 @@ def prove(context: WorkerContext, model: Model) -> Proof:
 
 
 def twin_of(model: Model) -> Model:
-    """The last model on the way to this one whose file is in 32 bits: itself, unless a pass of it is not exact.
+    """The last stage on the way to a model whose file is in 32 bits: itself, unless a pass of it is not exact.
 
     Raises:
         RunError: If it is not in the run any more.
     """
-    return next(each for each in reversed(lineage(model)) if is_exact(each.passes))
+    return next(each for each in reversed(stages(model)) if is_exact(each.passes))
 
 
 def _check_hash(model: Model) -> None:

@@ -29,7 +29,9 @@ def trained_model(module: MultimodalNet, file: Path | None = None) -> TrainedMod
     return TrainedModel(module, file, input_shapes(module))
 
 
-def apply_pass(step: Pass, source: TrainedModel, task: Task, training: Training, to: Path) -> dict[str, Any]:
+def apply_pass(
+    step: Pass, source: TrainedModel, task: Task, training: Training, to: Path
+) -> tuple[TrainedModel, dict[str, Any]]:
     """Apply a pass and write what it makes: `model.onnx` and `weights.safetensors`.
 
     Calibration and fine-tuning use the training split; a network is fine-tuned for as many epochs as it is trained,
@@ -39,13 +41,13 @@ def apply_pass(step: Pass, source: TrainedModel, task: Task, training: Training,
         step: What is applied.
         source: What it is applied to, of which a pass on files needs the file alone; its weights lie beside it.
         task: What is learnt.
-        training: How the network was trained.
+        training: How the network was trained; one of no epochs is not fine-tuned either.
         to: The folder to write to.
 
     Returns:
-        What was proved and counted: of a pass on the network `params`, `macs`, `parity_max_rel` and, where it trained,
-        `fine_tune_epochs` and `trained_on`; of one that is not exact `agreement` with the file before it on the
-        validation split.
+        The model, exported, and what was proved and counted: of a pass on the network `params`, `macs`,
+        `parity_max_rel` and, where it trained, `fine_tune_epochs` and `trained_on`; of one that is not exact
+        `agreement` with the file before it on the validation split.
 
     Raises:
         CompressionError: If the pass cannot be applied.
@@ -55,6 +57,8 @@ def apply_pass(step: Pass, source: TrainedModel, task: Task, training: Training,
     longer = replace(training, epochs=max(2, training.epochs), lr=training.lr / 2)
 
     def fine_tune(module: nn.Module) -> None:
+        if not training.epochs:
+            return
         train(module, task.train, task.valid, longer)
         metrics.update(fine_tune_epochs=longer.epochs, trained_on=str(find_device()))
 
@@ -64,7 +68,9 @@ def apply_pass(step: Pass, source: TrainedModel, task: Task, training: Training,
         _keep_weights(step, source, to)
     else:
         metrics |= _exported(as_network(made.module, step), task, to)
-    return metrics if step.is_exact else {**metrics, "agreement": _agreement(source.onnx(step.label), file, task)}
+    if not step.is_exact:
+        metrics["agreement"] = _agreement(source.onnx(step.label), file, task)
+    return replace(made, file=file), metrics
 
 
 def rebuild(module: MultimodalNet, way: Sequence[tuple[Pass | None, Path]]) -> MultimodalNet:

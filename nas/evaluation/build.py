@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from nas.blocks import Network, count_macs, count_params
-from nas.blocks.network import MultimodalNet
-from nas.errors import BUILD_ERRORS, TrainingError
+from nas.blocks import count_macs, count_params
+from nas.blocks.network import MultimodalNet, network_of
+from nas.errors import BUILD_ERRORS
 from nas.tasks import Task
 
 
@@ -20,10 +20,9 @@ def build(network: Any, task: Task, seed: int) -> MultimodalNet:
         TrainingError: If the description is not a network.
         BlockError: If a block does not fit its input.
     """
-    if not isinstance(network, Network):
-        raise TrainingError(f"the space resolves to {type(network).__name__}; expected a Network.")
+    described = network_of(network)
     torch.manual_seed(seed)
-    return network.build(task.inputs, len(task.labels))
+    return described.build(task.inputs, len(task.labels))
 
 
 def counts(module: MultimodalNet) -> dict[str, int]:

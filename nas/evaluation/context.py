@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ class EvaluationJob:
     """One candidate.
 
     Attributes:
-        network: What the space resolves to: a closed description.
+        network: What the space resolves to: a closed description of a network or a candidate.
         decisions: Where it came from; kept beside its files.
         folder: Where its files go; appears whole or not at all.
         initial: Weights to begin with, a safetensors file: those that fit by name and shape are taken.
@@ -51,6 +51,7 @@ class EvaluationContext:
             every limit on it.
         measure: Measures latency; None where nobody asks for it, and nothing is measured then.
         allowance: What one candidate may take of time and memory.
+        epochs: Of every candidate, whatever its recipe says; None is as its recipe or the run says.
     """
 
     task: Task
@@ -58,3 +59,8 @@ class EvaluationContext:
     limits: tuple[Limit, ...] = ()
     measure: Measure | None = None
     allowance: Allowance = Allowance()
+    epochs: int | None = None
+
+    def training_of(self, own: Training) -> Training:
+        """How a candidate is trained whose own training is this."""
+        return own if self.epochs is None else replace(own, epochs=self.epochs)

@@ -7,17 +7,21 @@ its outcome; only a full disk stops the search, since the next candidate would m
 from __future__ import annotations
 
 import csv
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from nas.blocks.network import MultimodalNet
+from nas.compression import Pass
 from nas.errors import TrainingError
 from nas.evaluation.allowance import Allowance, verdict, watched
 from nas.evaluation.assess import assess, latency_metrics, timed
 from nas.evaluation.border import within_border
 from nas.evaluation.build import build, counts, input_shapes
+from nas.evaluation.candidate import UNTRAINED_FOLDER, candidate_of, compress_trained, compressed_untrained
 from nas.evaluation.context import EvaluationContext, EvaluationJob, Report, go_on
 from nas.evaluation.outcome import Outcome, refused
 from nas.formats.onnx_export import export_onnx
@@ -73,7 +77,7 @@ def attempt(
 def evaluate(
     job: EvaluationJob, context: EvaluationContext, report: Report = go_on, metrics: dict[str, Any] | None = None
 ) -> Outcome:
-    """Evaluate a closed network description.
+    """Evaluate a closed description of a network or a candidate.
 
     Args:
         job: The candidate.
@@ -82,21 +86,22 @@ def evaluate(
         metrics: Filled as they become known, so that a failure keeps what was measured before it.
 
     Returns:
-        The outcome; `accuracy` and, where there is a meter, `latency_ms` are of the exported file after training, on
-        the validation split and on the target. Where a limit is on latency, `latency_untrained_ms` is of the file
-        before it.
+        The outcome; `params` and `macs` are of the network as described, before any pass of its candidate. Scores and,
+        where there is a meter, `latency_ms` are of the exported file after training and all passes, on the validation
+        split and on the target. Where a limit is on latency, `latency_untrained_ms` is of the file before it.
 
     Raises:
         NasError: If the network cannot be built, exported, measured or trained.
         OSError: If its files cannot be written.
     """
     begun, metrics = time.perf_counter(), {} if metrics is None else metrics
-    task, training = context.task, context.training
+    candidate = candidate_of(job.network)
+    task, training = context.task, context.training_of(candidate.trained_by(context.training))
     draft = job.folder.with_name(job.folder.name + ".part")
     draft.mkdir(parents=True, exist_ok=True)
     write_json(draft / "architecture.json", dict(job.decisions))
-    module = build(job.network, task, training.seed)
-    if outcome := _refused_untrained(module, draft / "model.onnx", context, metrics):
+    module = build(candidate.network, task, training.seed)
+    if outcome := _refused_untrained(module, candidate.chain, draft, replace(context, training=training), metrics):
         return outcome
     if job.initial is not None:
         metrics["initial_tensors"] = load_fitting_weights(module, job.initial)
@@ -104,21 +109,27 @@ def evaluate(
     if trained is None:
         return Outcome("stopped", metrics, "was stopped while it trained")
     metrics |= trained
+    if passes := candidate.chain:
+        metrics |= timed("passes_s", lambda: compress_trained(passes, module, draft, task, training))
     if context.measure is not None:
         metrics |= assess(draft / "model.onnx", {}, context.measure)
     metrics["wall_s"] = time.perf_counter() - begun
     if outcome := refused(_certain(context.limits, metrics), metrics, missing=True):
         return outcome
     write_json(draft / "metrics.json", metrics)
+    shutil.rmtree(draft / UNTRAINED_FOLDER, ignore_errors=True)
     replace_folder(draft, job.folder)
     return Outcome("complete", metrics)
 
 
 def _refused_untrained(
-    module: MultimodalNet, file: Path, context: EvaluationContext, metrics: dict[str, Any]
+    module: MultimodalNet, passes: Sequence[Pass], draft: Path, context: EvaluationContext, metrics: dict[str, Any]
 ) -> Outcome | None:
-    """Hold a network against limits by all that can be known before training, what costs least first."""
-    limits = context.limits
+    """Hold a network against limits by all that can be known before training, what costs least first.
+
+    Limits on size and latency are held against what the candidate's passes make of the file.
+    """
+    limits, file = context.limits, draft / "model.onnx"
     metrics |= counts(module)
     if outcome := refused(limits, metrics) or refused(_on_counts(limits), metrics, missing=True):
         return outcome
@@ -126,6 +137,10 @@ def _refused_untrained(
         "export_s",
         lambda: {"parity_max_rel": export_onnx(module, input_shapes(module), file, free=module.free).max_rel},
     )
+    if passes and not any(limit.metric in ("size_bytes", *MEASURED) for limit in limits):
+        return None
+    if passes:
+        file = compressed_untrained(passes, module, draft, context.task, context.training)
     metrics["size_bytes"] = file.stat().st_size
     if outcome := refused(limits, metrics):
         return outcome

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nas.blocks import Network, count_params
+from nas.blocks import count_params
 from nas.blocks.counting import Counter
 from nas.blocks.module import unnoticed
-from nas.errors import BlockError, NasError, TrainingError
+from nas.blocks.network import network_of
+from nas.errors import BlockError, NasError
 from nas.objectives.metrics import STATIC
 from nas.runs.ledger import Ledger
 from nas.samplers import StaticMetrics
@@ -51,10 +52,9 @@ def counted(ledger: Ledger, space: Space, task: Task) -> StaticMetrics:
     return metrics
 
 
-def _count(network: Any, counter: Counter, task: Task | None) -> Mapping[str, float]:
+def _count(described: Any, counter: Counter, task: Task | None) -> Mapping[str, float]:
     """The metrics of a network; with a task its parameters alone where its MACs cannot be counted."""
-    if not isinstance(network, Network):
-        raise TrainingError(f"the space resolves to {type(network).__name__}; expected a Network.")
+    network = network_of(described)
     try:
         return _numbers(counter.count(network))
     except NasError:

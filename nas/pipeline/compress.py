@@ -19,6 +19,7 @@ from nas.evaluation.applied import apply_pass, rebuild, trained_model
 from nas.evaluation.assess import Measure, assess
 from nas.evaluation.border import at_border
 from nas.evaluation.build import build
+from nas.evaluation.candidate import Candidate, candidate_of
 from nas.evaluation.context import Report, go_on
 from nas.evaluation.outcome import WORKER_DIED
 from nas.objectives.metrics import STATIC
@@ -32,7 +33,7 @@ from nas.pipeline.settle import settle
 from nas.runs.files import replace_folder
 from nas.runs.ledger import Ledger
 from nas.runs.lock import writing
-from nas.runs.models import Model, lineage, write_model
+from nas.runs.models import Model, stages, write_model
 
 CHAINS: tuple[Chain, ...] = ((Quantize(),), (Prune(0.3), Quantize()), (Prune(0.5), Quantize()))
 """What is tried on each model; every step of a chain is a sibling of its own."""
@@ -75,7 +76,7 @@ def compress(
         parents = [model for model in ledger.models() if model.stage == "refined"]
         if not parents:
             raise RunError(f"{folder}: has no refined model to compress.", f"Refine first: nas refine {folder}.")
-        jobs = [job for parent in parents for job in jobs_of(parent, chains, ledger.models())]
+        jobs = [job for p in parents for job in jobs_of(p, _possible(p, chains, on_model), ledger.models())]
         if jobs:
             with cluster(context.target, workers, address) as running:
                 for position, made in run_jobs(running, jobs, compress_job, context):
@@ -94,6 +95,18 @@ def check_chains(chains: Sequence[Chain]) -> None:
         if not chain:
             raise CompressionError("compress: a chain is empty; expected at least one pass.")
         check_chain(chain)
+
+
+def _possible(parent: Model, chains: Sequence[Chain], told: Callable[[Model | Refusal], None]) -> list[Chain]:
+    """The chains that can follow the passes that a model has by itself; tell of each other one why it cannot."""
+    possible: list[Chain] = []
+    for chain in chains:
+        try:
+            check_chain((*parent.passes, *chain))
+            possible.append(chain)
+        except CompressionError as error:
+            told(Refusal("-".join((parent.name, *(step.label for step in chain))), error.message))
+    return possible
 
 
 def compress_job(
@@ -122,10 +135,19 @@ def load_module(context: WorkerContext, model: Model) -> MultimodalNet:
         RunError: If its files are missing or do not fit.
         CompressionError: If a pass of it cannot be applied any more.
     """
-    network = context.space().architecture(model.decisions).network
-    first, *others = lineage(model)
-    way = [(None, first.folder), *((each.passes[-1], each.folder) for each in others)]
-    return rebuild(build(network, context.task, context.training.seed), way)
+    return load_stages(context, stages(model))
+
+
+def load_stages(context: WorkerContext, way: Sequence[Model]) -> MultimodalNet:
+    """Build the network of the last of a model's stages, going the way of those before it; errors as `load_module`."""
+    network = described(context, way[-1]).network
+    steps = [(each.passes[-1] if each.passes else None, each.folder) for each in way]
+    return rebuild(build(network, context.task, context.training.seed), steps)
+
+
+def described(context: WorkerContext, model: Model) -> Candidate:
+    """The candidate that a model's decisions lead to."""
+    return candidate_of(context.space().architecture(model.decisions).network)
 
 
 def _sibling(
@@ -169,4 +191,5 @@ def _applied(step: Pass, source: Model, context: WorkerContext, folder: Path) ->
     else:
         given = TrainedModel(None, file)
         counted = {name: source.metrics[name] for name in STATIC if name in source.metrics}
-    return {**counted, **apply_pass(step, given, context.task, context.training, folder)}
+    training = described(context, source).trained_by(context.training)
+    return {**counted, **apply_pass(step, given, context.task, training, folder)[1]}

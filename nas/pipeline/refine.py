@@ -12,6 +12,7 @@ from typing import Any
 from nas.errors import RunError
 from nas.evaluation.assess import Measure, assess
 from nas.evaluation.border import at_border
+from nas.evaluation.candidate import candidate_of
 from nas.evaluation.context import Report, go_on
 from nas.evaluation.evaluator import attempt
 from nas.evaluation.outcome import WORKER_DIED, Outcome
@@ -27,6 +28,7 @@ from nas.runs.ledger import Ledger, Trial
 from nas.runs.lock import writing
 from nas.runs.models import Model, write_model
 from nas.space.choices import Label
+from nas.space.space import Space
 
 FAILED_FILE = "failed.json"
 """What stands in the place of a model of which every training failed: why, by seed, and of how many epochs."""
@@ -39,6 +41,7 @@ class RefineJob:
     trial: int
     decisions: Mapping[str, Label]
     seed: int
+    epochs: int
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def refine(
     Args:
         run: The run folder.
         seeds: Trainings of each member.
-        epochs: Of each training; default four times those of the search.
+        epochs: Of each training; default four times those of the search, or of the candidate's own recipe.
         members: At most so many, the best by the main metric first; default all.
         data: Where the run's data are now, if not where they were.
         workers: Trainings at a time; default one for each core.
@@ -88,15 +91,15 @@ def refine(
         ledger, context = open_run(folder, data, storage)
         note_device(ledger, context.target)
         settle(ledger)
-        context = replace(context, training=replace(context.training, epochs=epochs or 4 * context.training.epochs))
-        wanted: list[Trial] = []
+        space, jobs = context.space(), list[RefineJob]()
         for trial in _members(ledger, members):
-            if refusal := _failed_before(ledger, trial, seeds, context):
+            wanted = epochs or 4 * _own_epochs(space, trial, context)
+            if refusal := _failed_before(ledger, trial, seeds, wanted):
                 on_model(refusal)
-            elif not _is_done(ledger, trial, seeds, context):
-                wanted.append(trial)
-        jobs = [RefineJob(t.number, t.decisions, context.training.seed + s) for t in wanted for s in range(seeds)]
-        outcomes: dict[int, list[tuple[RefineJob, Outcome]]] = {trial.number: [] for trial in wanted}
+            elif not _is_done(ledger, trial, seeds, wanted):
+                first = context.training.seed
+                jobs += [RefineJob(trial.number, trial.decisions, first + s, wanted) for s in range(seeds)]
+        outcomes: dict[int, list[tuple[RefineJob, Outcome]]] = {job.trial: [] for job in jobs}
         if jobs:
             with cluster(context.target, workers, address) as running:
                 for position, outcome in run_jobs(running, jobs, refine_job, context):
@@ -111,7 +114,7 @@ def refine_job(context: WorkerContext, job: RefineJob, measure: Measure | None, 
     """Train one member with one seed in a worker; the test split is scored once, on the file."""
     draft = _draft(context, job)
     training = replace(context.training, seed=job.seed)
-    terms = replace(context.evaluation(measure), training=training, limits=())
+    terms = replace(context.evaluation(measure), training=training, limits=(), epochs=job.epochs)
     outcome = attempt(context.space(), job.decisions, draft, terms, report)
     if outcome.state != "complete":
         return outcome
@@ -131,17 +134,22 @@ def _members(ledger: Ledger, count: int | None) -> list[Trial]:
     return sorted(front, key=lambda trial: -goodness(trial.metrics, ledger.record.main))[:count]
 
 
-def _is_done(ledger: Ledger, trial: Trial, seeds: int, context: WorkerContext) -> bool:
+def _own_epochs(space: Space, trial: Trial, context: WorkerContext) -> int:
+    """The epochs that a trial was trained for in the search."""
+    return candidate_of(space.architecture(trial.decisions).network).trained_by(context.training).epochs
+
+
+def _is_done(ledger: Ledger, trial: Trial, seeds: int, epochs: int) -> bool:
     return any(
         model.trial == trial.number
         and model.stage == "refined"
         and len(model.metrics["seeds"]) + len(model.metrics.get("failed_seeds", ())) >= seeds
-        and model.metrics["epochs"] >= context.training.epochs
+        and model.metrics["epochs"] >= epochs
         for model in ledger.models()
     )
 
 
-def _failed_before(ledger: Ledger, trial: Trial, seeds: int, context: WorkerContext) -> Refusal | None:
+def _failed_before(ledger: Ledger, trial: Trial, seeds: int, wanted: int) -> Refusal | None:
     """That every training of a member failed, with as many seeds and epochs; None otherwise."""
     name = _name(trial.number)
     try:
@@ -149,7 +157,7 @@ def _failed_before(ledger: Ledger, trial: Trial, seeds: int, context: WorkerCont
         reasons, epochs = list(record["failed_seeds"].values()), int(record["epochs"])
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
-    if len(reasons) < seeds or epochs < context.training.epochs:
+    if len(reasons) < seeds or epochs < wanted:
         return None
     again = f"to try again give more than {len(reasons)} seeds or {epochs} epochs"
     return Refusal(name, f"every training failed before ({again}); the last one: {reasons[-1]}")
@@ -175,7 +183,7 @@ def _keep_best(ledger: Ledger, context: WorkerContext, outcomes: list[tuple[Refi
     if not complete:
         place = ledger.folder / "models" / name
         place.mkdir(parents=True, exist_ok=True)
-        write_json(place / FAILED_FILE, {"failed_seeds": failed, "epochs": context.training.epochs})
+        write_json(place / FAILED_FILE, {"failed_seeds": failed, "epochs": outcomes[0][0].epochs})
         return Refusal(name, f"every training failed; the last one: {outcomes[-1][1].reason}")
     best, outcome = max(complete, key=lambda pair: goodness(pair[1].metrics, ledger.record.main))
     folder = ledger.folder / "models" / name
@@ -187,9 +195,10 @@ def _keep_best(ledger: Ledger, context: WorkerContext, outcomes: list[tuple[Refi
         "seeds": [job.seed for job, _ in complete],
         "seed": best.seed,
         "failed_seeds": failed,
-        "epochs": context.training.epochs,
+        "epochs": best.epochs,
     }
-    model = Model(name, trial, "refined", (), None, best.decisions, metrics, folder)
+    passes = candidate_of(context.space().architecture(best.decisions).network).chain
+    model = Model(name, trial, "refined", passes, None, best.decisions, metrics, folder)
     return write_model(folder, model)
 
 

@@ -19,6 +19,7 @@ from nas.blocks.cost import evaluating
 from nas.errors import BlockError, NasError, RunError, SpaceError, TaskError
 from nas.evaluation.border import Failure, within_border
 from nas.evaluation.build import build
+from nas.evaluation.candidate import candidate_of
 from nas.pipeline.context import WorkerContext, check_kept_space, context_of, folders
 from nas.pipeline.device import note_device
 from nas.pipeline.run_config import check_same, config_from
@@ -157,7 +158,7 @@ def _check_fits(space: Space, task: Task, seed: int, folder: Path) -> None:
     rng = random.Random(seed)
 
     def try_one() -> bool:
-        module = build(space.sample(rng).network, task, seed)
+        module = build(candidate_of(space.sample(rng).network).network, task, seed)
         with evaluating(module), torch.inference_mode():
             module(*(x[:2].float() for x in tensors(module, task.train)[0]))
         return True

@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from nas.errors import RunError, cleaned
 from nas.runs.files import RECORD_FILE, SPACE_FILE, write_json
-from nas.runs.models import Model, read_model
+from nas.runs.models import STAGES_FOLDER, Model, read_model
 from nas.runs.record import RunRecord, read_record
 from nas.runs.storage import DAMAGE, JOURNAL, damaged, masked, open_storage
 from nas.space.choices import Label
@@ -163,6 +163,7 @@ class Ledger:
         """Delete the large files of a trial that left the front; what describes it stays."""
         for name in ("weights.safetensors", "model.onnx"):
             (self.trial_folder(number) / name).unlink(missing_ok=True)
+        shutil.rmtree(self.trial_folder(number) / STAGES_FOLDER, ignore_errors=True)
 
     def discard_draft(self, number: int) -> None:
         """Delete what a trial without a result left behind."""

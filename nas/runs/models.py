@@ -13,6 +13,9 @@ from nas.errors import RunError
 from nas.runs.files import check_types, file_hash, write_json
 from nas.space.choices import Label
 
+STAGES_FOLDER = "stages"
+"""In the folder of a candidate with passes: what each pass was applied to, by number."""
+
 Stage = Literal["search", "refined", "compressed"]
 
 
@@ -25,7 +28,7 @@ class Model:
             a model is stands in its fields.
         trial: The trial whose architecture it has.
         stage: How it came to be.
-        passes: The compression passes that it went through, in order.
+        passes: The compression passes that it went through, in order; a refined model has those of its candidate.
         parent: Name of the model that the last pass was applied to; None of a refined one.
         decisions: The architecture, path → label.
         metrics: All that was measured.
@@ -99,6 +102,29 @@ def lineage(model: Model) -> list[Model]:
             _AGAIN,
         )
     return [*lineage(parent), model]
+
+
+def stages(model: Model) -> list[Model]:
+    """The way from the trained network to a model: what the passes of its candidate were applied to, then its lineage.
+
+    A stage of a candidate has files and `metrics.json`, but no name of its own in the run.
+
+    Raises:
+        RunError: As `lineage`, or if a stage of the candidate is not there any more.
+    """
+    first, *others = lineage(model)
+    own = [_stage(first, number) for number in range(len(first.passes))]
+    return [*own, first, *others]
+
+
+def _stage(model: Model, number: int) -> Model:
+    folder = model.folder / STAGES_FOLDER / str(number)
+    try:
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{folder / 'metrics.json'}: cannot be read: {error}.", _AGAIN) from None
+    name = f"{model.name} before {model.passes[number].label}"
+    return replace(model, name=name, passes=model.passes[:number], metrics=metrics, folder=folder)
 
 
 _AGAIN = "Refine or compress the run again: its files were changed since they were made."

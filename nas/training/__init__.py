@@ -3,6 +3,7 @@
 from nas.training.augment import Augmentation
 from nas.training.device import Device, find_device
 from nas.training.proxies import PROXIES, check_proxy, proxy_score
+from nas.training.recipe import Recipe
 from nas.training.train import Epoch, Training, accuracy, train, training_from
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Augmentation",
     "Device",
     "Epoch",
+    "Recipe",
     "Training",
     "accuracy",
     "check_proxy",

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nas.blocks import Network, count_params
+from nas.blocks import count_params
 from nas.blocks.audio import WaveformEncoder
-from nas.blocks.network import MultimodalNet
+from nas.blocks.network import MultimodalNet, network_of
 from nas.errors import BUILD_ERRORS, NasError, TrainingError, unknown
 from nas.space.space import Architecture
 from nas.tasks import Task
@@ -172,9 +172,7 @@ def untrained(network: Any, task: Task) -> MultimodalNet:
         TrainingError: If the description is not a network.
         BlockError: If a block does not fit its input.
     """
-    if not isinstance(network, Network):
-        raise TrainingError(f"the space resolves to {type(network).__name__}; expected a Network.")
-    net = network.build(task.inputs, len(task.labels)).eval()
+    net = network_of(network).build(task.inputs, len(task.labels)).eval()
     for part in net.modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):  # pyright: ignore[reportPrivateUsage]
             part.train()

@@ -96,6 +96,14 @@ def test_a_quantized_model_stands_beside_its_twin() -> None:
     assert "32 bits |" not in card()
 
 
+class Hostile(Quantize):
+    """A pass whose label would act."""
+
+    @property
+    def label(self) -> str:
+        return HOSTILE
+
+
 def test_nothing_from_data_or_names_acts() -> None:
     modality = {
         "preprocessing": {"files": [".npy"], "values": HOSTILE, "columns": [{"name": HOSTILE, "levels": [HOSTILE]}]},
@@ -106,7 +114,7 @@ def test_nothing_from_data_or_names_acts() -> None:
     bundle |= {"prepared": {HOSTILE: HOSTILE}, "oldest_onnxruntime": HOSTILE}
     device = {**METRICS["device"], "cpu": HOSTILE, "onnxruntime": HOSTILE}
     metrics = {**METRICS, "device": device, "latency_quality": HOSTILE}
-    model = Model(HOSTILE, 1, "refined", (HOSTILE,), None, {HOSTILE: HOSTILE}, metrics, Path())
+    model = Model(HOSTILE, 1, "refined", (Hostile(),), None, {HOSTILE: HOSTILE}, metrics, Path())
     record = replace(RECORD, name=HOSTILE, task=HOSTILE, created=HOSTILE, revision=HOSTILE, versions={HOSTILE: HOSTILE})
     said = card(
         record=record, task=task(HOSTILE, HOSTILE), model=model, twin=replace(model, name=HOSTILE * 2), bundle=bundle

@@ -15,6 +15,7 @@ import pytest
 from example_runs import counted
 
 from nas.compression import Prune, Quantize
+from nas.deploy.bundle import export
 from nas.errors import DeviceWarning, NasError, ObjectiveError, RunError, SamplerError, TaskError
 from nas.pipeline.compress import compress
 from nas.pipeline.loop import COUNTED
@@ -246,6 +247,66 @@ def test_another_space_or_other_data_are_refused(
         refine(finished_run, data=changed)
     with pytest.raises(TaskError, match="there is no such table"):
         refine(finished_run, data=tmp_path / "gone.csv")
+
+
+CANDIDATES = """
+from nas import Candidate, Space, choose, maybe
+from nas.blocks import MLP, Dense, Network
+from nas.compression import Prune, Quantize
+from nas.training import Recipe
+
+space = Space(
+    Candidate(
+        Network({"table": Dense(width=choose(32, 64))}, head=MLP(32)),
+        passes=choose(none=(), eight=(maybe(Prune(ratio=choose(0.3, 0.5))), Quantize()), pruned=(Prune(0.5),)),
+        training=Recipe(lr=choose(1e-3, 4e-3), epochs=choose(2, 3)),
+    )
+)
+"""
+
+
+def test_a_search_over_networks_passes_and_training_goes_the_whole_way(tmp_path: Path, table: Path) -> None:
+    space, run = tmp_path / "candidates.py", tmp_path / "run"
+    space.write_text(CANDIDATES)
+    ledger = search(space, run, data=table, label="kind", trials=14, sampler="random", training=Training(epochs=1),
+                    objectives=["accuracy", "size_bytes"], limits=["size_bytes<=100000"])  # fmt: skip
+    trials = [trial for trial in ledger.trials() if trial.state in COUNTED]
+    assert {trial.state for trial in trials} == {"complete"}, [trial.reason for trial in trials]
+    assert {trial.decisions["passes"] for trial in trials} == {"none", "eight", "pruned"}
+    for trial in trials:
+        folder = ledger.trial_folder(trial.number)
+        history = (folder / "history.csv").read_text().splitlines()
+        assert len(history) == 1 + int(str(trial.decisions["training.epochs"]))
+        kept = folder / "model.onnx"
+        assert not kept.exists() or kept.stat().st_size == trial.metrics["size_bytes"]
+        assert (folder / "stages").exists() == (kept.exists() and trial.decisions["passes"] != "none")
+
+    refine(run, seeds=1)
+    refined = [model for model in open_ledger(run).models() if model.stage == "refined"]
+    assert refined
+    for model in refined:
+        assert model.metrics["epochs"] == 4 * int(str(model.decisions["training.epochs"]))
+        assert bool(model.passes) == (model.decisions["passes"] != "none")
+    told: list[Model | Refusal] = []
+    compress(run, chains=[(Quantize(),)], on_model=told.append)
+    models = open_ledger(run).models()
+    for model in refined:
+        (made,) = [t for t in told if (t.name if isinstance(t, Model) else t.model) == f"{model.name}-int8"]
+        if model.passes[-1:] == (Quantize(),):
+            assert isinstance(made, Refusal)
+            assert "goes on after int8, whose file is not in 32 bits any more" in made.reason
+        else:
+            assert isinstance(made, Model)
+            assert (made.passes, made.parent) == ((*model.passes, Quantize()), model.name)
+    for model in models:
+        chosen, proof = export(run, tmp_path / model.name, model=model.name)
+        assert proof.max_rel <= proof.tolerance
+        assert proof.agreement == chosen.metrics.get("agreement", 1.0)
+        card = (tmp_path / model.name / "README.md").read_text()
+        assert ("measured on the twin in 32 bits" in card) == (Quantize() in model.passes)
+        assert f"- passes: {', '.join(step.label for step in model.passes) or 'none'}" in card
+    refine(run, seeds=1)
+    assert open_ledger(run).models() == models
 
 
 def test_the_users_own_study_takes_a_sampler(space_file: Path) -> None:

@@ -61,7 +61,7 @@ def outcomes(context: WorkerContext, **states: str) -> list[tuple[RefineJob, Out
     """Of seeds by what became of them; a number is an accuracy, all else a reason."""
     told: list[tuple[RefineJob, Outcome]] = []
     for name, state in states.items():
-        job = RefineJob(4, DECISIONS, int(name[1:]))
+        job = RefineJob(4, DECISIONS, int(name[1:]), 2)
         if state.startswith("0."):
             folder = context.folder / "refining" / f"4-{job.seed}"
             folder.mkdir(parents=True)
@@ -83,24 +83,24 @@ def test_the_best_seed_is_kept_and_failed_ones_with_their_reasons(ledger: Ledger
 
 def test_a_seed_that_fails_is_not_trained_for_ever(ledger: Ledger, context: WorkerContext) -> None:
     _kept(ledger, context, outcomes(context, s0="0.5", s1="it broke", s2="0.75"))
-    assert _is_done(ledger, TRIAL, 3, context)
-    assert not _is_done(ledger, TRIAL, 4, context)
+    assert _is_done(ledger, TRIAL, 3, 2)
+    assert not _is_done(ledger, TRIAL, 4, 2)
 
 
 def test_where_every_seed_failed_the_reason_is_kept_with_how_to_try_again(
     ledger: Ledger, context: WorkerContext
 ) -> None:
-    assert _failed_before(ledger, TRIAL, 2, context) is None
+    assert _failed_before(ledger, TRIAL, 2, 2) is None
     refused = _kept(ledger, context, outcomes(context, s0="first", s1="second"))
     assert refused == Refusal("4-refined", "every training failed; the last one: second")
     assert not ledger.models()
-    assert _failed_before(ledger, TRIAL, 2, context) == Refusal(
+    assert _failed_before(ledger, TRIAL, 2, 2) == Refusal(
         "4-refined",
         "every training failed before (to try again give more than 2 seeds or 2 epochs); the last one: second",
     )
-    assert _failed_before(ledger, TRIAL, 3, context) is None
+    assert _failed_before(ledger, TRIAL, 3, 2) is None
     assert isinstance(_kept(ledger, context, outcomes(context, s0="0.5")), Model)
-    assert _failed_before(ledger, TRIAL, 2, context) is None
+    assert _failed_before(ledger, TRIAL, 2, 2) is None
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"failed_seeds": 3}', '{"failed_seeds": {"0": "x"}}'])
@@ -108,7 +108,7 @@ def test_a_damaged_record_of_failures_is_no_record(ledger: Ledger, context: Work
     folder = ledger.folder / "models" / "4-refined"
     folder.mkdir(parents=True)
     (folder / FAILED_FILE).write_text(content)
-    assert _failed_before(ledger, TRIAL, 1, context) is None
+    assert _failed_before(ledger, TRIAL, 1, 2) is None
 
 
 def test_what_goes_wrong_in_keeping_a_model_is_its_refusal(ledger: Ledger, context: WorkerContext) -> None:
@@ -125,7 +125,7 @@ def measure(paths: Sequence[Path]) -> Sequence[Latency]:
 
 
 def test_a_test_split_that_cannot_be_scored_fails_the_seed_alone(context: WorkerContext) -> None:
-    job = RefineJob(4, DECISIONS, 0)
+    job = RefineJob(4, DECISIONS, 0, 2)
     assert refine_job(context, job, measure).metrics["test_accuracy"] >= 0
     context.task.test.inputs["table"] = np.zeros((3, 5), np.float32)  # pyright: ignore[reportIndexIssue]
     outcome = refine_job(context, job, measure)
@@ -139,4 +139,4 @@ def test_a_full_disk_ends_the_command(context: WorkerContext) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(RunError, match="no space left on the disk"):
-        refine_job(context, RefineJob(4, DECISIONS, 0), full)
+        refine_job(context, RefineJob(4, DECISIONS, 0, 2), full)
