@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nas.formats.onnx_file import score_onnx
+from nas.formats.peak_memory import peak_memory_bytes
 from nas.targets import Latency
 from nas.tasks.task import Split
 
@@ -20,6 +21,7 @@ def assess(
     splits: Mapping[str, Split],
     measure: Measure | None = None,
     made_of: tuple[Path, Path] | None = None,
+    wanted: Collection[str] = (),
 ) -> dict[str, Any]:
     """Score a file on splits, weigh it, and time it if there is a meter.
 
@@ -28,9 +30,10 @@ def assess(
         splits: What its metrics' names begin with → where they are measured: `{"": valid, "test_": test}`.
         measure: Measures latency; without it nothing is timed.
         made_of: Of a compressed file, the one that its last pass was applied to, and the one that its first was.
+        wanted: Metrics that somebody asks for: see `file_metrics`.
 
     Returns:
-        The scores on each split, `size_bytes`, and if it was timed what `timings` gives, with `measure_s`.
+        The scores on each split, what `file_metrics` gives, and if it was timed what `timings` gives, with `measure_s`.
 
     Raises:
         NasError: If it cannot be measured.
@@ -38,10 +41,20 @@ def assess(
     metrics: dict[str, Any] = {}
     for prefix, split in splits.items():
         metrics[f"{prefix}accuracy"] = score_onnx(file, split.inputs, split.targets)
-    metrics["size_bytes"] = file.stat().st_size
+    metrics |= file_metrics(file, wanted)
     if measure is not None:
         metrics |= timed("measure_s", lambda: timings(file, measure, made_of))
     return metrics
+
+
+def file_metrics(file: Path, wanted: Collection[str] = ()) -> dict[str, int]:
+    """What can be read off a file: `size_bytes`, and `peak_memory_bytes` where it is wanted, which runs it once.
+
+    Raises:
+        ExportError: If its memory is wanted and cannot be planned.
+    """
+    size = {"size_bytes": file.stat().st_size}
+    return {**size, "peak_memory_bytes": peak_memory_bytes(file)} if "peak_memory_bytes" in wanted else size
 
 
 def timings(file: Path, measure: Measure, made_of: tuple[Path, Path] | None = None) -> dict[str, Any]:

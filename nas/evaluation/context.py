@@ -52,6 +52,7 @@ class EvaluationContext:
         measure: Measures latency; None where nobody asks for it, and nothing is measured then.
         allowance: What one candidate may take of time and memory.
         epochs: Of every candidate, whatever its recipe says; None is as its recipe or the run says.
+        wanted: Metrics that somebody asks for; those that cost something are found only where they are among them.
     """
 
     task: Task
@@ -60,6 +61,7 @@ class EvaluationContext:
     measure: Measure | None = None
     allowance: Allowance = Allowance()
     epochs: int | None = None
+    wanted: frozenset[str] = frozenset()
 
     def training_of(self, own: Training) -> Training:
         """How a candidate is trained whose own training is this."""

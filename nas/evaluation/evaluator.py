@@ -18,7 +18,7 @@ from nas.blocks.network import MultimodalNet
 from nas.compression import Pass
 from nas.errors import TrainingError
 from nas.evaluation.allowance import Allowance, verdict, watched
-from nas.evaluation.assess import assess, latency_metrics, timed
+from nas.evaluation.assess import assess, file_metrics, latency_metrics, timed
 from nas.evaluation.border import within_border
 from nas.evaluation.build import build, counts, input_shapes
 from nas.evaluation.candidate import UNTRAINED_FOLDER, candidate_of, compress_trained, compressed_untrained
@@ -111,8 +111,7 @@ def evaluate(
     metrics |= trained
     if passes := candidate.chain:
         metrics |= timed("passes_s", lambda: compress_trained(passes, module, draft, task, training))
-    if context.measure is not None:
-        metrics |= assess(draft / "model.onnx", {}, context.measure)
+    metrics |= assess(draft / "model.onnx", {}, context.measure, wanted=context.wanted)
     metrics["wall_s"] = time.perf_counter() - begun
     if outcome := refused(_certain(context.limits, metrics), metrics, missing=True):
         return outcome
@@ -137,11 +136,11 @@ def _refused_untrained(
         "export_s",
         lambda: {"parity_max_rel": export_onnx(module, input_shapes(module), file, free=module.free).max_rel},
     )
-    if passes and not any(limit.metric in ("size_bytes", *MEASURED) for limit in limits):
+    if passes and not any(limit.metric in ("size_bytes", "peak_memory_bytes", *MEASURED) for limit in limits):
         return None
     if passes:
         file = compressed_untrained(passes, module, draft, context.task, context.training)
-    metrics["size_bytes"] = file.stat().st_size
+    metrics |= file_metrics(file, context.wanted)
     if outcome := refused(limits, metrics):
         return outcome
     if context.measure is None or not any(limit.metric in MEASURED for limit in limits):

@@ -169,6 +169,7 @@ def _sibling(
                 {"": context.task.valid, "test_": context.task.test},
                 measure,
                 made_of=(source.folder / "model.onnx", parent.folder / "model.onnx"),
+                wanted=context.wanted,
             ),
             "compress_s": time.perf_counter() - begun,
             "made_of": digest(source),

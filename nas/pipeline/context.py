@@ -36,6 +36,7 @@ class WorkerContext:
         limits: Bounds on metrics.
         folder: The run folder, which workers write to.
         allowance: What one candidate may take of time and memory.
+        wanted: Metrics that the run seeks.
     """
 
     space_source: str
@@ -46,6 +47,7 @@ class WorkerContext:
     limits: tuple[Limit, ...]
     folder: Path
     allowance: Allowance = Allowance()
+    wanted: frozenset[str] = frozenset()
 
     def space(self) -> Space:
         """The space, made from its text and the modules that the run keeps; once in each process."""
@@ -57,7 +59,7 @@ class WorkerContext:
 
     def evaluation(self, measure: Measure | None) -> EvaluationContext:
         """What candidates are evaluated under."""
-        return EvaluationContext(self.task, self.training, self.limits, measure, self.allowance)
+        return EvaluationContext(self.task, self.training, self.limits, measure, self.allowance, wanted=self.wanted)
 
     def __getstate__(self) -> Mapping[str, Any]:
         """The attributes alone: each process makes the space for itself."""
@@ -87,6 +89,7 @@ def context_of(ledger: Ledger, task: Task) -> WorkerContext:
         training,
         record.parsed_limits,
         ledger.folder.resolve(),
+        wanted=frozenset(record.sought),
     )
 
 

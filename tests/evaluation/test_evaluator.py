@@ -200,3 +200,13 @@ def test_training_begins_with_the_weights_that_fit(tmp_path: Path) -> None:
     assert again.metrics["accuracy"] == first.metrics["accuracy"]
     begun, taken = (load_file(tmp_path / name / WEIGHTS_FILE) for name in ("0", "1"))
     assert all(torch.equal(begun[name], taken[name]) for name in begun if name.endswith("weight"))
+
+
+def test_memory_is_planned_where_it_is_wanted_and_bounded_before_training(tmp_path: Path) -> None:
+    context = EvaluationContext(TASK, Training(epochs=1), wanted=frozenset({"peak_memory_bytes"}))
+    found = evaluate(job(tmp_path / "0"), context).metrics
+    assert found["peak_memory_bytes"] > 4 * found["params"]
+    bound = replace(context, limits=(parse_limit("peak_memory_bytes<=100"),))
+    refused = evaluate(job(tmp_path / "1"), bound)
+    assert (refused.state, "train_s" in refused.metrics) == ("infeasible", False)
+    assert "peak_memory_bytes" not in evaluate(job(tmp_path / "2"), replace(context, wanted=frozenset())).metrics
