@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import optuna
@@ -25,16 +25,22 @@ Evaluate = Callable[[Job], tuple[Outcome, float]]
 """What becomes of a job, and how many virtual seconds it takes."""
 
 
-def simulate(proposals: SearchLoop, evaluate: Evaluate, workers: int = 1) -> float:
+def simulate(
+    proposals: SearchLoop,
+    evaluate: Evaluate,
+    workers: int = 1,
+    epochs: Callable[[Job], Sequence[Mapping[str, float]]] = lambda _: (),
+) -> float:
     """Run jobs on a virtual clock until the proposals end.
 
-    Jobs that end at the same time are told in the order of their numbers; the same proposals and evaluations give the
+    What happens at the same time is told in the order of the jobs' numbers; the same proposals and evaluations give the
     same ledger.
 
     Args:
         proposals: The loop that is driven.
         evaluate: Called when a job begins; its outcome is told when the job's seconds have passed.
         workers: Jobs at a time.
+        epochs: What a job tells of each of its epochs, which all take the same time; at rungs the loop may stop it.
 
     Returns:
         The virtual seconds that passed.
@@ -45,18 +51,32 @@ def simulate(proposals: SearchLoop, evaluate: Evaluate, workers: int = 1) -> flo
     if workers < 1:
         raise RunError(f"simulate: {workers} workers; expected at least one.")
     clock = 0.0
-    flying: list[tuple[float, int, Outcome]] = []
+    flying: set[int] = set()
+    events: list[tuple[float, int, int, Outcome | Mapping[str, float]]] = []
     while True:
         while len(flying) < workers and (given := proposals.next()) is not None:
             number, job = given
             outcome, seconds = evaluate(job)
             if not (math.isfinite(seconds) and seconds >= 0):
                 raise RunError(f"simulate: trial {number} takes {seconds} s; expected a finite time, 0 or more.")
-            heapq.heappush(flying, (clock + seconds, number, outcome))
+            flying.add(number)
+            told = epochs(job)
+            for epoch, metrics in enumerate(told):
+                if proposals.rungs is None or epoch in proposals.rungs:
+                    heapq.heappush(events, (clock + seconds * (epoch + 1) / len(told), number, epoch, metrics))
+            heapq.heappush(events, (clock + seconds, number, len(told), outcome))
         if not flying:
             return clock
-        clock, number, outcome = heapq.heappop(flying)
-        proposals.finish(number, outcome)
+        when, number, epoch, said = heapq.heappop(events)
+        if number not in flying:  # it was stopped
+            continue
+        clock = when
+        if isinstance(said, Outcome):
+            flying.remove(number)
+            proposals.finish(number, said)
+        elif not proposals.hear(number, epoch, said):
+            flying.remove(number)
+            proposals.finish(number, None)
 
 
 class MemoryLedger(Ledger):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,3 +176,22 @@ def test_five_thousand_trials_do_not_slow_down() -> None:
     first = time.process_time() - begun
     run(space=LARGE, wanted=5000)
     assert time.process_time() - begun - first < 15 * first
+
+
+class Odd:
+    """Stops trials of odd numbers after their second epoch."""
+
+    rungs = (1,)
+
+    def reason_to_stop(self, number: int, epoch: int, metrics: Mapping[str, float]) -> str:
+        return f"loss {metrics['loss']} in epoch {epoch}" if number % 2 else ""
+
+
+def test_a_stopped_job_ends_at_its_rung_and_another_takes_its_worker() -> None:
+    ledger = memory_ledger(SPACE, ("accuracy", "latency_ms"), sampler("random", SPACE, 0))
+    loop = SearchLoop(ledger, SPACE, 4, scheduler=Odd())
+    told = [{"loss": 3.0}, {"loss": 2.0}, {"loss": 1.0}, {"loss": 0.5}]
+    seconds = simulate(loop, lambda job: (judge(job)[0], 4.0), 1, lambda _: told)
+    assert seconds == 4.0 + 2.0 + 4.0 + 2.0
+    assert [t.state for t in ledger.trials()] == ["complete", "stopped", "complete", "stopped"]
+    assert ledger.trials()[1].reason == "loss 2.0 in epoch 1"
