@@ -32,6 +32,7 @@ QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_GLOBAL_CHECKPOINT_S": "inf",  # it would write all trials again and again; the state is the ledger
 }
 ROTATED = {"RAY_ROTATION_MAX_BYTES": str(2**20), "RAY_ROTATION_BACKUP_COUNT": "1"}
 """What processes print is kept in two files of a MiB each, as long as they live."""
