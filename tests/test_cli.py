@@ -97,7 +97,7 @@ def test_the_version(line: list[str]) -> None:
     assert done.stdout == f"nas {version('nas')}\n"
 
 
-@pytest.mark.parametrize(("words", "completed"), [("nas ref", "refine"), ("nas search --tria", "--trials")])
+@pytest.mark.parametrize(("words", "completed"), [("nas ref", "refine"), ("nas search --epo", "--epochs")])
 def test_the_shell_completes(words: str, completed: str) -> None:
     asked = {"_NAS_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
     done = subprocess.run([sys.executable, "-m", "nas"], env=os.environ | asked, capture_output=True, text=True)
