@@ -72,7 +72,8 @@ def main() -> None:
     np.savez(RUN / "sample.npz", **{name: values[:3] for name, values in test.inputs.items()})
     command = [sys.executable, str(BUNDLE / "predict.py"), str(RUN / "sample.npz")]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    print(f"{said}true labels: {', '.join(context.task.labels[i] for i in test.targets[:3])}")
+    labels = context.task.output.description["labels"]
+    print(f"{said}true labels: {', '.join(labels[i] for i in test.targets[:3])}")
     shutil.copyfile(RUN / "front.png", ROOT / "results" / "demo.png")
     total = time.monotonic() - begun
     (ROOT / "results" / "demo.md").write_text(_summary(ledger, model, alone, times, total, reference), encoding="utf-8")

@@ -64,8 +64,10 @@ def _trainings(task: Task, number: int, device: Device, options: argparse.Namesp
     found: list[tuple[float, float]] = []
     for seed in (0, *range(options.seeds)):
         module, begun = build(network, task, seed), time.perf_counter()
-        history = train(module, task.train, task.valid, Training(epochs=options.epochs, seed=seed), device=device)
-        found.append((time.perf_counter() - begun, history[-1].valid_accuracy))
+        history = train(
+            module, task.output, task.train, task.valid, Training(epochs=options.epochs, seed=seed), device=device
+        )
+        found.append((time.perf_counter() - begun, history[-1].score))
     return found[1:]
 
 

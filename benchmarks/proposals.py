@@ -26,7 +26,7 @@ from nas.pipeline.executors.simulated import memory_ledger
 from nas.pipeline.loop import SearchLoop
 from nas.pipeline.run_config import DEFAULTS
 from nas.targets.measure import fingerprint
-from nas.tasks import Task
+from nas.tasks import Classification, Task
 from nas.tasks.task import Modality, Split
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,7 +43,7 @@ def task_of(space: Space) -> Task:
         for name, i in network.inputs.items()
     }
     empty = Split({}, np.zeros(0, np.int64))
-    return Task("none", modalities, tuple(map(str, range(network.outputs))), empty, empty, empty)
+    return Task("none", modalities, Classification(tuple(map(str, range(network.outputs)))), empty, empty, empty)
 
 
 def judged(decisions: Mapping[str, object], counts: Mapping[str, float]) -> Outcome:

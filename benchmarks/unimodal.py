@@ -9,7 +9,7 @@ from nas.blocks import Network
 from nas.evaluation.build import build
 from nas.pipeline.context import WorkerContext
 from nas.runs.models import Model
-from nas.training import Training, accuracy, train
+from nas.training import Training, score, train
 
 
 def unimodal_accuracy(context: WorkerContext, model: Model, training: Training) -> Mapping[str, float]:
@@ -19,6 +19,6 @@ def unimodal_accuracy(context: WorkerContext, model: Model, training: Training) 
     for name, encoder in network.encoders.items():
         alone: Network = replace(network, encoders={name: encoder})
         module = build(alone, context.task, training.seed)
-        train(module, context.task.train, context.task.valid, training)
-        scores[name] = accuracy(module, context.task.test)
+        train(module, context.task.output, context.task.train, context.task.valid, training)
+        scores[name] = score(module, context.task.output, context.task.test)[context.task.output.main]
     return scores

@@ -113,7 +113,7 @@ def refine(
     run: Run,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each member of the front.")] = 3,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of each.", show_default="4 x the search's")] = None,
-    members: Annotated[int | None, typer.Option(min=1, help="Most accurate members.", show_default="all")] = None,
+    members: Annotated[int | None, typer.Option(min=1, help="The best members.", show_default="all")] = None,
     data: Data = None,
     workers: Workers = None,
     address: Address = None,
@@ -179,9 +179,7 @@ def export_bundle(
     knee: Annotated[bool, typer.Option("--knee", help="The front's best compromise; what happens by default.")] = False,
     model: Annotated[str | None, typer.Option(help="A model by name.")] = None,
     trial: Annotated[int | None, typer.Option(help="Only models of this trial.")] = None,
-    limit: Annotated[
-        list[str] | None, typer.Option(help="The most accurate model within, e.g. 'latency_ms<=1.5'.")
-    ] = None,
+    limit: Annotated[list[str] | None, typer.Option(help="The best model within, e.g. 'latency_ms<=1.5'.")] = None,
     data: Data = None,
     storage: Storage = "",
     as_json: Json = False,
@@ -189,7 +187,7 @@ def export_bundle(
     """Write a model as a folder to deploy, after proving its file."""
     from nas.compression import is_exact
     from nas.deploy.bundle import export
-    from nas.report.progress import listed
+    from nas.report.progress import listed, proven_text
 
     if knee and (model or limit):
         raise typer.BadParameter("--knee cannot be combined with --model or --limit.")
@@ -197,10 +195,10 @@ def export_bundle(
     _say(
         as_json,
         {"model": chosen.name, "bundle": str(to), "proof": asdict(proof), "metrics": chosen.metrics},
-        f"{to}: {chosen.name}, validation accuracy {proof.valid_accuracy:.4f}, test {proof.test_accuracy:.4f}, "
+        f"{to}: {chosen.name}, {proven_text(proof.scores)}, "
         f"{listed(chosen.metrics, ('latency_ms', 'size_bytes'))}; ONNX Runtime against torch "
         f"{proof.max_rel:.1e} on {proof.samples} samples"
-        + (f", labels like its twin in 32 bits {proof.agreement:.1%}" if not is_exact(chosen.passes) else ""),
+        + (f", says the same as its twin in 32 bits of {proof.agreement:.1%}" if not is_exact(chosen.passes) else ""),
     )
 
 
@@ -238,7 +236,7 @@ def predict(
         list[str], typer.Argument(metavar="INPUT...", help="NAME=FILE for each input, or one .npz file.")
     ],
     top: Annotated[int, typer.Option(min=1, help="Labels to print.")] = 3,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all probabilities as JSON lines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all that the model says as JSON lines.")] = False,
 ) -> None:
     """Run a bundle."""
     from nas.runtime import main as run_predict

@@ -63,7 +63,7 @@ def describe(folder: Path, model: onnx.ModelProto | bytes, modalities: dict[str,
     content = model if isinstance(model, bytes) else model.SerializeToString()
     (folder / "model.onnx").write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
-    description = {"labels": LABELS, "modalities": modalities, "sha256": digest}
+    description = {"output": {"type": "Classification", "labels": LABELS}, "modalities": modalities, "sha256": digest}
     (folder / "bundle.json").write_text(json.dumps(description))
     return folder
 

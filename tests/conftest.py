@@ -42,6 +42,7 @@ RAY = {
     "test_bundle.py",
     "test_static_metrics.py",
     "test_cli.py",
+    "test_outputs_end_to_end.py",
     "test_pipeline.py",
     "test_proof.py",
     "test_report.py",

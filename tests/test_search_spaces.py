@@ -72,7 +72,7 @@ def test_tabular_fits_any_table(table: Path) -> None:
     for _ in range(5):
         network = space.sample(rng).network
         assert isinstance(network, Network)
-        module = network.build(task.inputs, len(task.labels)).eval()
+        module = network.build(task.inputs, task.output.size).eval()
         assert module(torch.from_numpy(task.valid.inputs["table"])).shape == (len(task.valid), 2)
 
 

@@ -165,13 +165,12 @@ def _description(context: WorkerContext, model: Model, proof: Proof) -> dict[str
     prepare_ms, endings = _preparation(modalities, {name: task.valid.inputs[name][0] for name in modalities})
     return {
         "model": model.name,
-        "labels": list(task.labels),
+        "output": task.output.description,
         "modalities": modalities,
         "tensors": {
             "inputs": [_tensor(each) for each in given],
             "outputs": [_tensor(e) for e in session.get_outputs()],
         },
-        "outputs": "logits",
         "sha256": file_hash(file),
         "oldest_onnxruntime": oldest_runtime(file),
         "prepare_ms": prepare_ms,

@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 
 from nas.deploy.proof import Proof
+from nas.objectives.metrics import mean_of, metric, on_test, std_of
 from nas.runs.models import Model
 from nas.runs.record import RunRecord
 from nas.tasks import Task
@@ -48,8 +49,35 @@ def write_card(
         environment.filters[each.__name__] = each  # pyright: ignore[reportArgumentType] - typed by its own filters
     template = environment.get_template("card.md.j2")
     return template.render(
-        record=record, task=task, model=model, twin=twin, proof=proof, bundle=bundle, m=model.metrics, listed=LISTED
+        record=record,
+        task=task,
+        model=model,
+        twin=twin,
+        proof=proof,
+        bundle=bundle,
+        m=model.metrics,
+        listed=LISTED,
+        metric=metric,
+        on_test=on_test,
+        mean_of=mean_of,
+        std_of=std_of,
+        outputs=meanings(bundle["output"]),
     )
+
+
+def meanings(output: Mapping[str, Any], name: str = "") -> list[str]:
+    """What the model's outputs are, in their order: a line for each output as Markdown."""
+    if output["type"] == "MultiTask":
+        return [line for part, each in output["parts"].items() for line in meanings(each, part)]
+    said = {
+        "Classification": "**logits**: probabilities are their softmax, and the largest is the answer",
+        "Binary": "one **logit**, of the second label: its probability is the logistic function of it",
+        "MultiLabel": "a **logit** for each label: its probability is the logistic function of it",
+        "Regression": f"a **standardised number**: times {output.get('std')!r}, plus {output.get('mean')!r}",
+        "Embedding": "a **vector**: two are as alike as the cosine of their angle",
+    }[output["type"]]
+    labels = ", ".join(map(text, output.get("labels", ())))
+    return [f"{text(name) + ': ' if name else ''}{said}{'. Labels, in their order: ' + labels if labels else ''}."]
 
 
 def text(value: object) -> str:

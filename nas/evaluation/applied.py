@@ -59,7 +59,7 @@ def apply_pass(
     def fine_tune(module: nn.Module) -> None:
         if not training.epochs:
             return
-        train(module, task.train, task.valid, longer)
+        train(module, task.output, task.train, task.valid, longer)
         metrics.update(fine_tune_epochs=longer.epochs, trained_on=str(find_device()))
 
     file = to / "model.onnx"
@@ -124,6 +124,5 @@ def _keep_weights(step: Pass, source: TrainedModel, to: Path) -> None:
 
 
 def _agreement(before: Path, after: Path, task: Task) -> float:
-    """Share of the validation split that two files label alike."""
-    first, second = (run_onnx(file, task.valid.inputs).argmax(1) for file in (before, after))
-    return float((first == second).mean())
+    """Share of the validation split of which two files say the same."""
+    return task.output.agreement(*(run_onnx(file, task.valid.inputs) for file in (before, after)))

@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nas.formats.onnx_file import score_onnx
+from nas.formats.onnx_file import run_onnx
 from nas.formats.peak_memory import peak_memory_bytes
 from nas.targets import Latency
+from nas.tasks.outputs import Output
 from nas.tasks.task import Split
 
 Measure = Callable[[Sequence[Path]], Sequence[Latency]]
@@ -18,6 +19,7 @@ Measure = Callable[[Sequence[Path]], Sequence[Latency]]
 
 def assess(
     file: Path,
+    output: Output,
     splits: Mapping[str, Split],
     measure: Measure | None = None,
     made_of: tuple[Path, Path] | None = None,
@@ -27,6 +29,7 @@ def assess(
 
     Args:
         file: The ONNX file, as it would ship.
+        output: What is predicted: its metrics are the scores.
         splits: What its metrics' names begin with → where they are measured: `{"": valid, "test_": test}`.
         measure: Measures latency; without it nothing is timed.
         made_of: Of a compressed file, the one that its last pass was applied to, and the one that its first was.
@@ -40,7 +43,8 @@ def assess(
     """
     metrics: dict[str, Any] = {}
     for prefix, split in splits.items():
-        metrics[f"{prefix}accuracy"] = score_onnx(file, split.inputs, split.targets)
+        scores = output.score(run_onnx(file, split.inputs), split.targets)
+        metrics |= {f"{prefix}{name}": value for name, value in scores.items()}
     metrics |= file_metrics(file, wanted)
     if measure is not None:
         metrics |= timed("measure_s", lambda: timings(file, measure, made_of))

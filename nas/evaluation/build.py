@@ -22,7 +22,7 @@ def build(network: Any, task: Task, seed: int) -> MultimodalNet:
     """
     described = network_of(network)
     torch.manual_seed(seed)
-    return described.build(task.inputs, len(task.labels))
+    return described.build(task.inputs, task.output.size)
 
 
 def counts(module: MultimodalNet) -> dict[str, int]:

@@ -111,7 +111,7 @@ def evaluate(
     metrics |= trained
     if passes := candidate.chain:
         metrics |= timed("passes_s", lambda: compress_trained(passes, module, draft, task, training))
-    metrics |= assess(draft / "model.onnx", {}, context.measure, wanted=context.wanted)
+    metrics |= assess(draft / "model.onnx", task.output, {}, context.measure, wanted=context.wanted)
     metrics["wall_s"] = time.perf_counter() - begun
     if outcome := refused(_certain(context.limits, metrics), metrics, missing=True):
         return outcome
@@ -168,20 +168,26 @@ def train_and_score(
     history: list[Epoch] = []
     answers = [True]
 
+    watched = f"valid_{task.output.main}"
+
     def hear(epoch: Epoch) -> bool:
-        answers.append(report(epoch.epoch, {"loss": epoch.loss, "valid_accuracy": epoch.valid_accuracy}))
+        answers.append(report(epoch.epoch, {"loss": epoch.loss, watched: epoch.score}))
         return answers[-1]
 
-    metrics = timed("train_s", lambda: history.extend(train(module, task.train, task.valid, training, hear)) or {})
+    def learn() -> dict[str, Any]:
+        history.extend(train(module, task.output, task.train, task.valid, training, hear))
+        return {}
+
+    metrics = timed("train_s", learn)
     if not answers[-1]:
         return None
     metrics["trained_on"] = str(find_device())
-    _write_history(folder / "history.csv", history)
+    _write_history(folder / "history.csv", history, watched)
     save_weights(module, folder / WEIGHTS_FILE)
     file = folder / "model.onnx"
     samples = {name: task.valid.inputs[name][:64] for name in module.modalities}
     metrics["parity_max_rel"] = export_onnx(module, input_shapes(module), file, samples, module.free).max_rel
-    return metrics | assess(file, {"": task.valid})
+    return metrics | assess(file, task.output, {"": task.valid})
 
 
 def _within_time(report: Report, allowance: Allowance) -> Report:
@@ -211,8 +217,8 @@ def _on_counts(limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
     return tuple(limit for limit in limits if limit.metric in STATIC)
 
 
-def _write_history(file: Path, history: list[Epoch]) -> None:
+def _write_history(file: Path, history: list[Epoch], watched: str) -> None:
     with file.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle)
-        writer.writerow(Epoch._fields)
+        writer.writerow([watched if name == "score" else name for name in Epoch._fields])
         writer.writerows(history)

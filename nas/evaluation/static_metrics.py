@@ -36,7 +36,7 @@ def counted(ledger: Ledger, space: Space, task: Task) -> StaticMetrics:
         Of an architecture, `params` and `macs`; it raises BlockError where the network cannot be built, or its MACs are
         needed and cannot be counted.
     """
-    counter = Counter(task.inputs, len(task.labels))
+    counter = Counter(task.inputs, task.output.size)
     record = ledger.record
     are_needed = "macs" in (*record.objectives, *(limit.metric for limit in record.parsed_limits))
     known: dict[str, Mapping[str, float]] = {}
@@ -63,7 +63,7 @@ def _count(described: Any, counter: Counter, task: Task | None) -> Mapping[str, 
         if task is None:
             raise BlockError(f"the network cannot be counted: {type(error).__name__}: {error}") from error
     parts = [dict(network.encoders), network.fusion, network.head]
-    params = unnoticed(parts, lambda: count_params(network.build(task.inputs, len(task.labels))))
+    params = unnoticed(parts, lambda: count_params(network.build(task.inputs, task.output.size)))
     return {"params": float(params), "macs": float(params)}
 
 

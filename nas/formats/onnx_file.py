@@ -46,7 +46,7 @@ def run_session(
         batch: Samples a run.
 
     Returns:
-        Logits `(n, outputs)`.
+        `(n, outputs)`.
     """
     names = [given.name for given in session.get_inputs()]
     count = len(inputs[names[0]])
@@ -55,11 +55,6 @@ def run_session(
         for start in range(0, count, batch)
     ]
     return np.concatenate(parts)
-
-
-def score_onnx(path: Path, inputs: Mapping[str, NDArray[Any]], targets: NDArray[np.int64]) -> float:
-    """Share of samples that the file itself classifies rightly."""
-    return float((run_onnx(path, inputs).argmax(1) == targets).mean())
 
 
 def stamp(model: onnx.ModelProto) -> None:

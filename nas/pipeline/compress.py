@@ -166,6 +166,7 @@ def _sibling(
             **_applied(chain[-1], source, context, draft),
             **assess(
                 draft / "model.onnx",
+                context.task.output,
                 {"": context.task.valid, "test_": context.task.test},
                 measure,
                 made_of=(source.folder / "model.onnx", parent.folder / "model.onnx"),

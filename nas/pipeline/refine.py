@@ -81,7 +81,7 @@ def refine(
         on_model: Called with each finished model, and with each member that could not be trained.
 
     Returns:
-        The ledger; the models' `accuracy` is of the file kept, `accuracy_mean` and `accuracy_std` of all seeds.
+        The ledger; the models' scores are of the file kept, those that end in `_mean` and `_std` of all seeds.
 
     Raises:
         RunError: If there is no run or no complete trial.
@@ -120,7 +120,7 @@ def refine_job(context: WorkerContext, job: RefineJob, measure: Measure | None, 
         return outcome
 
     def score() -> Outcome:
-        scores = assess(draft / "model.onnx", {"test_": context.task.test})
+        scores = assess(draft / "model.onnx", context.task.output, {"test_": context.task.test})
         return replace(outcome, metrics={**outcome.metrics, **scores})
 
     return at_border(score, lambda reason: Outcome("failed", outcome.metrics, reason), draft)

@@ -16,13 +16,14 @@ from uuid import uuid4
 import torch
 
 from nas.blocks.cost import evaluating
-from nas.errors import BlockError, NasError, RunError, SpaceError, TaskError
+from nas.errors import BlockError, NasError, ObjectiveError, RunError, SpaceError, TaskError
 from nas.evaluation.border import Failure, within_border
 from nas.evaluation.build import build
 from nas.evaluation.candidate import candidate_of
+from nas.objectives.metrics import needs_training
 from nas.pipeline.context import WorkerContext, check_kept_space, context_of, folders
 from nas.pipeline.device import note_device
-from nas.pipeline.run_config import check_same, config_from
+from nas.pipeline.run_config import COSTS, check_same, config_from
 from nas.pipeline.terms import Terms
 from nas.runs.config import RunConfig
 from nas.runs.files import RECORD_FILE, SPACE_FILE
@@ -71,6 +72,7 @@ def begin_run(
     modules = side_modules(space_file)
     config = config_from(terms)
     task = _load_task(config)
+    _check_scores(task, config)
     _check_fits(space, task, config.seed, folder)
     record = _record(folder, config, space, space_file, task, storage, command)
     source = space_file.read_text(encoding="utf-8")
@@ -104,6 +106,20 @@ def open_run(folder: Path, data: str | Path | None = None, storage: str = "") ->
     return ledger, context_of(ledger, task)
 
 
+def _check_scores(task: Task, config: RunConfig) -> None:
+    """Refuse objectives and limits on trained weights that the task's output does not have.
+
+    Raises:
+        ObjectiveError: If there is one; names those it has.
+    """
+    for name in (*config.objectives, *(limit.metric for limit in config.parsed_limits)):
+        if needs_training(name) and name not in task.output.scores:
+            raise ObjectiveError(
+                f"{name}: is no metric of task {task.name!r}, which predicts a {type(task.output).__name__}; "
+                f"it has {', '.join(task.output.scores)}."
+            )
+
+
 def versions() -> Mapping[str, str]:
     """The versions of this package, of Python and of the packages that results may depend on."""
     packages = ("nas", "torch", "onnx", "onnxruntime", "optuna", "ray", "numpy", "torch-pruning")
@@ -113,7 +129,8 @@ def versions() -> Mapping[str, str]:
 def _record(
     folder: Path, config: RunConfig, space: Space, space_file: Path, task: Task, storage: str, command: str
 ) -> RunRecord:
-    found = replace(config, task=task.name, data=config.data or str(task.folder or ""))
+    objectives = config.objectives or (task.output.main, *COSTS)
+    found = replace(config, task=task.name, data=config.data or str(task.folder or ""), objectives=objectives)
     terms: dict[str, Any] = {f.name: getattr(found, f.name) for f in fields(found)}
     return RunRecord(
         **terms,
@@ -122,6 +139,8 @@ def _record(
         space_file=str(space_file),
         space_fingerprint=space.fingerprint,
         task_fingerprint=task.fingerprint,
+        output=task.output.description,
+        scores=task.output.scores,
         storage=storage.split(":", 1)[0].split("+", 1)[0] if storage else "journal",
         versions=versions(),
         revision=_revision(),
@@ -185,7 +204,9 @@ def _load_task(config: RunConfig) -> Task:
     if not config.label:
         return load_task(config.task, Path(config.data) if config.data else None)
     if not config.data:
-        raise TaskError(f"--label {config.label}: names a column, but no table is given.", "Give --data TABLE.csv.")
+        raise TaskError(
+            f"--label {', '.join(config.label)}: names a column, but no table is given.", "Give --data TABLE.csv."
+        )
     return load_table(Path(config.data), config.label)
 
 

@@ -20,15 +20,18 @@ from nas.training import Training, check_proxy
 DEFAULTS = RunConfig(
     task="digits",
     data="",
-    label="",
-    objectives=("accuracy", "latency_ms", "size_bytes"),
+    label=(),
+    objectives=(),
     limits=(),
     target=target_values(LocalTarget()),
     sampler="surrogate",
     seed=0,
     training=json.loads(json.dumps(asdict(Training()))),
 )
-"""The terms of a run of which nothing is asked."""
+"""The terms of a run of which nothing is asked; its objectives are then the main metric of its task, and `COSTS`."""
+
+COSTS = ("latency_ms", "size_bytes")
+"""Objectives of a run that names none, besides the main metric of what is predicted."""
 
 MAY_DIFFER = ("data", "threads")
 """Terms that a resumed run need not share: data may lie elsewhere, and are known by their fingerprint; latencies bear
@@ -54,8 +57,9 @@ def config_from(terms: Terms, base: RunConfig = DEFAULTS) -> RunConfig:
     """
     asked = {name: value for name, value in cast("dict[str, Any]", terms).items() if value is not None}
     if "task" in asked and "label" in asked:
+        names = ", ".join(_labels(asked["label"]))
         raise TaskError(
-            f"--task {asked['task']} --label {asked['label']}: a built-in task has no column; expected one of both.",
+            f"--task {asked['task']} --label {names}: a built-in task has no column; expected one of both.",
             "Leave --task out to learn from a table.",
         )
     own = {f.name for f in fields(RunConfig)} - {"target", "training"}
@@ -110,6 +114,10 @@ def _target(asked: Mapping[str, Any], base: RunConfig) -> Mapping[str, Any]:
     return base.target if threads is None else {**base.target, "threads": threads}
 
 
+def _labels(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
 def _objectives(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(parse_objective(text).metric for text in texts)
 
@@ -136,6 +144,7 @@ def _as_it_is(value: Any) -> Any:
 
 _FORMS: Mapping[str, Callable[[Any], Any]] = {
     "data": _place,
+    "label": _labels,
     "objectives": _objectives,
     "limits": _limits,
     "sampler": _sampler,

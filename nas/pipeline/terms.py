@@ -44,7 +44,7 @@ class Terms(TypedDict, total=False):
     Attributes:
         task: Name of a built-in task.
         data: Data folder of the task, or with `label` the user's own table.
-        label: The table's column to predict.
+        label: The table's column to predict, or several.
         sampler: Name of a sampler, or one that proposes from this space.
         screen: Name of a proxy that scores untrained networks: the best of some proposals is evaluated.
         proposals: How many the screen chooses from.
@@ -59,7 +59,7 @@ class Terms(TypedDict, total=False):
 
     task: Annotated[str | None, Option("Built-in task.", "digits")]
     data: Annotated[str | Path | None, Option("Data folder of the task, or the table.", kind=Path)]
-    label: Annotated[str | None, Option("Column of the table to predict.")]
+    label: Annotated[str | Sequence[str] | None, Option("Column of the table to predict; repeat.", kind=list[str])]
     sampler: Annotated[
         "str | BaseSampler | None",
         Option(
@@ -74,7 +74,7 @@ class Terms(TypedDict, total=False):
     proposals: Annotated[int | None, Option("Proposals that the screen chooses from.", "8", int, least=1)]
     objectives: Annotated[
         Sequence[str] | None,
-        Option("Metric to optimise; repeat.", "accuracy, latency_ms, size_bytes", list[str], "--objective"),
+        Option("Metric to optimise; repeat.", "the main metric, latency_ms, size_bytes", list[str], "--objective"),
     ]
     limits: Annotated[
         Sequence[str] | None, Option("For example 'latency_ms<=2'; repeat.", kind=list[str], flag="--limit")

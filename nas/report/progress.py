@@ -104,6 +104,12 @@ def listed(metrics: Mapping[str, Any], names: Sequence[str]) -> str:
     return ", ".join(text for name in names if (text := said(metrics, name)))
 
 
+def proven_text(scores: Mapping[str, float]) -> str:
+    """The main one of proven scores, on validation and on test data."""
+    main = next(iter(scores))
+    return f"validation {said(scores, main)}, test {text_of(scores, on_test(main), main)}"
+
+
 def scores_text(metrics: Mapping[str, Any], record: RunRecord) -> str:
     """What matters of a model: its main score, that over seeds and on test data, its objectives and limits."""
     main, *others = record.sought

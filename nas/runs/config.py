@@ -19,7 +19,7 @@ class RunConfig:
     Attributes:
         task: Name of the task.
         data: Where the data folder or table was; may be empty.
-        label: The table's column to predict; empty for a built-in task.
+        label: The table's columns to predict; none for a built-in task.
         objectives: Metrics, each with its own direction.
         limits: For example `latency_ms<=2`.
         target: The fields of the target, and its kind.
@@ -32,7 +32,7 @@ class RunConfig:
 
     task: str
     data: str
-    label: str
+    label: tuple[str, ...]
     objectives: tuple[str, ...]
     limits: tuple[str, ...]
     target: Mapping[str, Any]

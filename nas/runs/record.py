@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
 from nas.errors import ObjectiveError, RunError
-from nas.objectives.metrics import MEASURED
+from nas.objectives.metrics import MEASURED, metric
 from nas.runs.config import RunConfig
 from nas.runs.files import RECORD_FILE, check_types
 
@@ -24,6 +24,8 @@ class RunRecord(RunConfig):
         space_file: Where the space's file was; its text is kept in `space.py`, modules beside it in `modules/`.
         space_fingerprint: `Space.fingerprint`.
         task_fingerprint: `Task.fingerprint`.
+        output: What is predicted, as `Output.description` says it.
+        scores: Its metrics, the main one first.
         storage: `journal`, or the kind of database that holds the study.
         versions: Of `nas`, Python and the packages that matter.
         revision: Git revision of the working folder, where there is one.
@@ -39,6 +41,8 @@ class RunRecord(RunConfig):
     space_file: str
     space_fingerprint: str
     task_fingerprint: str
+    output: Mapping[str, Any]
+    scores: tuple[str, ...]
     storage: str
     versions: Mapping[str, str]
     revision: str
@@ -50,12 +54,7 @@ class RunRecord(RunConfig):
     @property
     def main(self) -> str:
         """The metric by which models are chosen where nothing else is said."""
-        return "accuracy"
-
-    @property
-    def scores(self) -> tuple[str, ...]:
-        """All metrics of trained weights that the run's models have, the main one first."""
-        return ("accuracy",)
+        return self.scores[0]
 
     @property
     def sought(self) -> tuple[str, ...]:
@@ -77,14 +76,14 @@ def read_record(folder: Path) -> RunRecord:
     file = folder / RECORD_FILE
     try:
         record = record_from(json.loads(file.read_text(encoding="utf-8")))
-        _ = record.parsed_objectives, record.parsed_limits
+        _ = record.parsed_objectives, record.parsed_limits, record.main, [metric(name) for name in record.scores]
     except (FileNotFoundError, NotADirectoryError):
         raise RunError(
             f"{folder}: there is no run here ({RECORD_FILE} is missing).", "Begin one: nas search."
         ) from None
     except ObjectiveError as error:
         raise RunError(f"{file}: is damaged: {error.message}") from None
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise RunError(f"{file}: is damaged: {type(error).__name__}: {error}.") from None
     except OSError as error:
         raise RunError(f"{file}: cannot be read: {error.strerror}.") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from .description import check_description, check_session
 from .errors import PredictError, told
 from .files import read_bytes, unique_keys
 from .inputs import prepare
-from .outputs import class_probabilities
+from .outputs import decoded, joined
 from .session import onnx_runtime, open_session, within
 
 
@@ -26,12 +26,12 @@ class Bundle:
     """A loaded bundle.
 
     Attributes:
-        labels: What each output means.
+        output: What the model's outputs mean.
         modalities: Input name → its kind, shape and preprocessing.
         session: The ONNX Runtime session.
     """
 
-    labels: Sequence[str]
+    output: Mapping[str, Any]
     modalities: Mapping[str, Mapping[str, Any]]
     session: Any
 
@@ -58,11 +58,11 @@ def load_bundle(folder: Path) -> Bundle:
         )
     session = open_session(content, str(folder / "model.onnx"))
     check_session(str(folder / "model.onnx"), session, values)
-    return Bundle(values["labels"], values["modalities"], session)
+    return Bundle(values["output"], values["modalities"], session)
 
 
 def predict(bundle: Bundle, inputs: Mapping[str, Array | Path]) -> Array:
-    """Compute class probabilities.
+    """Compute what the model says of samples.
 
     Args:
         bundle: From `load_bundle`.
@@ -70,7 +70,7 @@ def predict(bundle: Bundle, inputs: Mapping[str, Array | Path]) -> Array:
             that the bundle calls optional may be missing, but not all.
 
     Returns:
-        `(n, classes)`.
+        `(n, k)`: a probability for each label, or the number that is predicted; what several outputs say side by side.
 
     Raises:
         PredictError: If a modality is missing, unknown, or does not have its shape, or the model cannot compute.
@@ -85,7 +85,7 @@ def predict(bundle: Bundle, inputs: Mapping[str, Array | Path]) -> Array:
     feeds = {name: prepare(inputs[name], bundle.modalities[name], name) for name in bundle.modalities if name in inputs}
     if len({len(array) for array in feeds.values()}) > 1:
         raise PredictError(f"the inputs differ in number: { {n: len(a) for n, a in feeds.items()} }.")
-    return class_probabilities(_outputs(bundle, feeds), bundle.labels)
+    return decoded(bundle.output, joined(bundle.output, _outputs(bundle, feeds)))
 
 
 def _outputs(bundle: Bundle, feeds: Mapping[str, Array]) -> list[Array]:

@@ -15,11 +15,11 @@ from typing import TextIO
 from .arrays import Array, read_archive
 from .bundle import load_bundle, predict
 from .errors import PredictError, PredictWarning, TimeLimitError
-from .outputs import ranked, shown
+from .outputs import answer, lines
 
 
 def main(arguments: Sequence[str] | None = None, folder: Path | None = None) -> int:
-    """Predict from the command line: labels to the output, what must be said of the inputs to the error output.
+    """Predict from the command line: answers to the output, what must be said of the inputs to the error output.
 
     Args:
         arguments: Those of the command line; of this process if None.
@@ -30,11 +30,11 @@ def main(arguments: Sequence[str] | None = None, folder: Path | None = None) -> 
         Ctrl-C with 130.
     """
     options = _parser(folder).parse_args(arguments)
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", PredictWarning)
         try:
             bundle = load_bundle(options.bundle)
-            probabilities = predict(bundle, _named(options.inputs, list(bundle.modalities)))
+            rows = predict(bundle, _named(options.inputs, list(bundle.modalities)))
         except (PredictError, OSError, MemoryError) as error:
             _print(sys.stderr, f"error: {str(error) or 'there is too little memory'}")
             if isinstance(error, TimeLimitError):
@@ -42,12 +42,13 @@ def main(arguments: Sequence[str] | None = None, folder: Path | None = None) -> 
             return 2
         except KeyboardInterrupt:
             os._exit(130)  # for the same reason
-    for warning in said:
+    for warning in told:
         _print(sys.stderr, f"note: {warning.message}")
     try:
-        for row in probabilities:
-            answer = ranked(row, bundle.labels)
-            _print(sys.stdout, json.dumps(answer) if options.json else shown(answer, options.top))
+        for row in rows:
+            said = answer(bundle.output, row)
+            for line in [json.dumps(said)] if options.json else lines(bundle.output, said, options.top):
+                _print(sys.stdout, line)
         sys.stdout.flush()
     except BrokenPipeError:  # who reads has had enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -64,7 +65,7 @@ def _parser(folder: Path | None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--bundle", type=Path, default=folder, required=folder is None, help="the bundle's folder")
     parser.add_argument("--top", type=_positive, default=3, help="labels to print")
-    parser.add_argument("--json", action="store_true", help="print all probabilities as JSON")
+    parser.add_argument("--json", action="store_true", help="print all that the model says as JSON")
     return parser
 
 

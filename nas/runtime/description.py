@@ -8,19 +8,42 @@ from typing import Any
 
 from . import limits
 from .errors import PredictError
+from .outputs import TYPES
 
 
 def check_description(where: str, values: Any) -> None:
     """Refuse a `bundle.json` of wrong types, of sizes that nobody can mean, or that contradicts itself."""
     _expect(isinstance(values, dict), where, "is no object")
-    labels, modalities, digest = values.get("labels"), values.get("modalities"), values.get("sha256")
-    _expect(_is_texts(labels) and len(labels) > 1, where, "labels are not two texts or more")
-    _expect(len(set(labels)) == len(labels), where, "a label is there twice")
+    modalities, digest = values.get("modalities"), values.get("sha256")
+    _check_output(where, values.get("output"))
     is_digest = isinstance(digest, str) and len(digest) == 64
     _expect(is_digest, where, "the hash of model.onnx (sha256) is missing; export it again")
     _expect(isinstance(modalities, dict) and bool(modalities), where, "modalities are missing")
     for name, modality in modalities.items():
         _check_modality(f"{where}: {name}", modality)
+
+
+def _check_output(where: str, output: Any, is_part: bool = False) -> None:
+    _expect(isinstance(output, dict), where, "output is no object; export it again")
+    kind = output.get("type")
+    _expect(kind in TYPES and not (is_part and kind == "MultiTask"), where, f"there is no output of type {kind!r:.50}")
+    if kind in ("Classification", "Binary", "MultiLabel"):
+        labels = output.get("labels")
+        _expect(_is_texts(labels) and len(labels) > 1, where, "labels are not two texts or more")
+        _expect(len(set(labels)) == len(labels), where, "a label is there twice")
+        _expect(kind != "Binary" or len(labels) == 2, where, "labels are not two")
+    elif kind == "Regression":
+        mean, std = output.get("mean"), output.get("std")
+        _expect(
+            _is_number(mean) and _is_number(std) and std > 0, where, "mean and std are no number and a positive one"
+        )
+    elif kind == "Embedding":
+        _expect(_is_whole(output.get("size"), 1, 1 << 20), where, "size is no number of outputs")
+    else:
+        parts = output.get("parts")
+        _expect(isinstance(parts, dict) and bool(parts), where, "parts are no object")
+        for name, part in parts.items():
+            _check_output(f"{where}: {name}", part, is_part=True)
 
 
 def _check_modality(where: str, modality: Any) -> None:

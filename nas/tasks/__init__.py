@@ -9,9 +9,36 @@ from nas.errors import TaskError, unknown
 from nas.tasks.builtin.avdigits import load_avdigits
 from nas.tasks.builtin.digits import load_digits
 from nas.tasks.data.table import load_table, prove_preparation
+from nas.tasks.outputs import (
+    Binary,
+    Classification,
+    Embedding,
+    MultiLabel,
+    MultiTask,
+    Output,
+    Regression,
+    output_from,
+)
 from nas.tasks.task import Modality, Source, Split, Task
 
-__all__ = ["TASKS", "Modality", "Source", "Split", "Task", "load_table", "load_task", "prove_preparation"]
+__all__ = [
+    "TASKS",
+    "Binary",
+    "Classification",
+    "Embedding",
+    "Modality",
+    "MultiLabel",
+    "MultiTask",
+    "Output",
+    "Regression",
+    "Source",
+    "Split",
+    "Task",
+    "load_table",
+    "load_task",
+    "output_from",
+    "prove_preparation",
+]
 
 
 def _digits(data: Path | None) -> Task:

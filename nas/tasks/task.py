@@ -1,4 +1,4 @@
-"""What is learnt: modalities, splits, labels."""
+"""What is learnt: modalities, splits, and what is predicted."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.blocks import Input
+from nas.tasks.outputs import Output
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,12 @@ class Split:
 
     Attributes:
         inputs: Modality → raw values `(n, *shape)`, uint8 or float32.
-        targets: Class indices `(n,)`, int64.
+        targets: As the task's output takes them: class indices `(n,)`, int64; numbers `(n,)`, float32; or of several
+            columns `(n, columns)`, float32.
     """
 
     inputs: Mapping[str, NDArray[Any]]
-    targets: NDArray[np.int64]
+    targets: NDArray[Any]
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -81,7 +83,7 @@ class Task:
     Attributes:
         name: What it is called on the command line.
         modalities: By name.
-        labels: What each class index means.
+        output: What is predicted.
         train: For learning and calibration.
         valid: For every selection.
         test: Scored once, for models that are kept.
@@ -93,7 +95,7 @@ class Task:
 
     name: str
     modalities: Mapping[str, Modality]
-    labels: tuple[str, ...]
+    output: Output
     train: Split
     valid: Split
     test: Split

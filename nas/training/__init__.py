@@ -4,7 +4,7 @@ from nas.training.augment import Augmentation
 from nas.training.device import Device, find_device
 from nas.training.proxies import PROXIES, check_proxy, proxy_score
 from nas.training.recipe import Recipe
-from nas.training.train import Epoch, Training, accuracy, train, training_from
+from nas.training.train import Epoch, Training, score, train, training_from
 
 __all__ = [
     "PROXIES",
@@ -13,10 +13,10 @@ __all__ = [
     "Epoch",
     "Recipe",
     "Training",
-    "accuracy",
     "check_proxy",
     "find_device",
     "proxy_score",
+    "score",
     "train",
     "training_from",
 ]

@@ -36,18 +36,18 @@ def distort(batch: Tensor, settings: Augmentation, generator: torch.Generator) -
 
 
 def mix(
-    batch: list[Tensor], labels: Tensor, shape: float, generator: torch.Generator
+    batch: list[Tensor], targets: Tensor, shape: float, generator: torch.Generator
 ) -> tuple[list[Tensor], Tensor, float]:
     """Mix each sample with another one.
 
     Returns:
-        The mixed inputs, the labels of the partners, and the share of the sample itself.
+        The mixed inputs, the targets of the partners, and the share of the sample itself.
     """
     gammas = torch._standard_gamma(torch.full((2,), shape), generator=generator)  # pyright: ignore
     share = float(gammas[0] / gammas.sum())
-    partner = torch.randperm(len(labels), generator=generator)
-    partner = partner.to(labels.device)
-    return [share * x + (1 - share) * x[partner] for x in batch], labels[partner], share
+    partner = torch.randperm(len(targets), generator=generator)
+    partner = partner.to(targets.device)
+    return [share * x + (1 - share) * x[partner] for x in batch], targets[partner], share
 
 
 def partners(targets: Tensor, generator: torch.Generator) -> Tensor:

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nas.blocks import count_params
@@ -23,7 +22,7 @@ from nas.blocks.audio import WaveformEncoder
 from nas.blocks.network import MultimodalNet, network_of
 from nas.errors import BUILD_ERRORS, NasError, TrainingError, unknown
 from nas.space.space import Architecture
-from nas.tasks import Task
+from nas.tasks import Output, Task
 from nas.training.device import Device, find_device, place_of
 
 _SAMPLES = 32
@@ -41,11 +40,13 @@ class Batch:
 
     Attributes:
         inputs: Modality → `(b, *shape)`, float32.
-        targets: Class indices `(b,)`.
+        targets: As the output takes them.
+        output: What is predicted.
     """
 
     inputs: Mapping[str, Tensor]
     targets: Tensor
+    output: Output
 
 
 Proxy = Callable[[MultimodalNet, Batch], float]
@@ -58,8 +59,8 @@ def params(net: MultimodalNet, batch: Batch) -> float:
 
 
 def grad_norm(net: MultimodalNet, batch: Batch) -> float:
-    """Sum the Euclidean norms of all parameters' gradients of the task's loss, cross-entropy (Abdelfattah et al.)."""
-    loss = F.cross_entropy(net(*(batch.inputs[name] for name in net.modalities)), batch.targets)
+    """Sum the Euclidean norms of all parameters' gradients of the task's loss (Abdelfattah et al.)."""
+    loss = batch.output.loss(net(*(batch.inputs[name] for name in net.modalities)), batch.targets)
     loss.backward()
     return sum(float(p.grad.norm()) for p in net.parameters() if p.grad is not None)
 
@@ -141,7 +142,9 @@ def proxy_score(name: str, task: Task, seed: int = 0, device: Device | None = No
     """
     proxy = PROXIES[check_proxy(name)]
     batch, place = batch_of(task, seed), torch.device((device or find_device()).kind)
-    placed = Batch({name: values.to(place) for name, values in batch.inputs.items()}, batch.targets.to(place))
+    placed = Batch(
+        {name: values.to(place) for name, values in batch.inputs.items()}, batch.targets.to(place), batch.output
+    )
 
     def score(architecture: Architecture) -> float:
         where = f"proxy {name!r}, architecture {architecture.key}"
@@ -162,7 +165,7 @@ def batch_of(task: Task, seed: int) -> Batch:
     count = len(task.train)
     chosen = np.random.default_rng(seed).permutation(count)[:_SAMPLES]
     inputs = {name: torch.from_numpy(values[chosen]).float() for name, values in task.train.inputs.items()}
-    return Batch(inputs, torch.from_numpy(task.train.targets[chosen]))
+    return Batch(inputs, torch.from_numpy(task.train.targets[chosen]), task.output)
 
 
 def untrained(network: Any, task: Task) -> MultimodalNet:
@@ -172,7 +175,7 @@ def untrained(network: Any, task: Task) -> MultimodalNet:
         TrainingError: If the description is not a network.
         BlockError: If a block does not fit its input.
     """
-    net = network_of(network).build(task.inputs, len(task.labels)).eval()
+    net = network_of(network).build(task.inputs, task.output.size).eval()
     for part in net.modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):  # pyright: ignore[reportPrivateUsage]
             part.train()

@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from nas.errors import TrainingError
+from nas.tasks.outputs import Output
 from nas.tasks.task import Split
 from nas.training.augment import Augmentation, distort, mix, partners
 from nas.training.device import Device, find_device, hold, on_device, place_of
@@ -55,16 +56,17 @@ def training_from(values: Mapping[str, Any]) -> Training:
 
 
 class Epoch(NamedTuple):
-    """What one epoch gave: mean training loss, accuracy on the validation split, seconds."""
+    """What one epoch gave: mean training loss, main metric on the validation split, seconds."""
 
     epoch: int
     loss: float
-    valid_accuracy: float
+    score: float
     seconds: float
 
 
 def train(
     module: nn.Module,
+    output: Output,
     train_split: Split,
     valid_split: Split,
     settings: Training,
@@ -74,9 +76,10 @@ def train(
     """Train a module in place; it ends in evaluation mode, on the CPU.
 
     Args:
-        module: Takes the inputs named by its `modalities`, in that order, and gives logits `(b, classes)`.
+        module: Takes the inputs named by its `modalities`, in that order, and gives `(b, output.size)`.
+        output: What is predicted.
         train_split: What it learns from.
-        valid_split: What its accuracy is watched on.
+        valid_split: What its main metric is watched on.
         settings: How long and how.
         on_epoch: Called after each epoch; where it says no, training ends with it.
         device: What trains it; None: the one that this process has.
@@ -88,14 +91,15 @@ def train(
         TrainingError: If the loss is not finite, there is nothing to learn from or no time to, or the device has too
             little memory.
     """
-    _check(settings, len(train_split))
+    _check(settings, len(train_split), output)
     device = device or find_device()
     with on_device(module, device):
-        return _train(module, train_split, valid_split, settings, on_epoch, device)
+        return _train(module, output, train_split, valid_split, settings, on_epoch, device)
 
 
 def _train(
     module: nn.Module,
+    output: Output,
     train_split: Split,
     valid_split: Split,
     settings: Training,
@@ -124,9 +128,9 @@ def _train(
                 distort(_batch(x, pairing[index], place, memory_format), settings.augmentation, generator)
                 for x, pairing in zip(inputs, paired, strict=True)
             ]
-            labels = targets[index].to(place)
+            own = targets[index].to(place)
             with device.autocast():
-                loss = _loss(module, batch, labels, settings, generator)
+                loss = _loss(module, output, batch, own, settings, generator)
             if not torch.isfinite(loss):
                 raise TrainingError(f"the loss became {loss.item()} in epoch {epoch}, step {step}.")
             optimizer.zero_grad(set_to_none=True)
@@ -137,7 +141,7 @@ def _train(
             scaler.update()
             schedule.step()
             total += loss.item()
-        row = Epoch(epoch, total / steps, accuracy(module, valid_split), time.perf_counter() - begun)
+        row = Epoch(epoch, total / steps, score(module, output, valid_split)[output.main], time.perf_counter() - begun)
         history.append(row)
         if not on_epoch(row):
             break
@@ -145,18 +149,17 @@ def _train(
     return history
 
 
-def accuracy(module: nn.Module, split: Split, batch_size: int = 512) -> float:
-    """Share of a split that a module in evaluation mode classifies rightly."""
+def score(module: nn.Module, output: Output, split: Split, batch_size: int = 512) -> dict[str, float]:
+    """Score a module in evaluation mode on a split by the metrics of its output."""
     module.eval()
     inputs, targets = tensors(module, split)
     place = place_of(module)
-    right = 0
     with torch.inference_mode():
-        for start in range(0, len(targets), batch_size):
-            part = slice(start, start + batch_size)
-            logits = module(*(x[part].to(place).float() for x in inputs))
-            right += int((logits.argmax(1) == targets[part].to(place)).sum())
-    return right / len(targets)
+        parts = [
+            module(*(x[start : start + batch_size].to(place).float() for x in inputs)).float().cpu().numpy()
+            for start in range(0, len(targets), batch_size)
+        ]
+    return output.score(np.concatenate(parts), split.targets)
 
 
 def tensors(module: nn.Module, split: Split) -> tuple[list[Tensor], Tensor]:
@@ -165,9 +168,15 @@ def tensors(module: nn.Module, split: Split) -> tuple[list[Tensor], Tensor]:
     return [torch.from_numpy(split.inputs[name]) for name in names], torch.from_numpy(split.targets)
 
 
-def _check(settings: Training, samples: int) -> None:
+def _check(settings: Training, samples: int, output: Output) -> None:
     if samples < 2:
         raise TrainingError(f"the training split has {samples} sample{'s' * (samples != 1)}; expected at least 2.")
+    if settings.augmentation.repair and not output.has_classes:
+        raise TrainingError(
+            f"Augmentation.repair: {settings.augmentation.repair}; it pairs samples of one class, and a "
+            f"{type(output).__name__} has no classes.",
+            "Leave it 0.",
+        )
     if settings.epochs < 1 or settings.batch_size < 1:
         raise TrainingError(
             f"Training: {settings.epochs} epochs in batches of {settings.batch_size}; expected at least 1 of both."
@@ -206,15 +215,20 @@ def _batch(stored: Tensor, index: Tensor, place: torch.device, memory_format: to
 
 
 def _loss(
-    module: nn.Module, batch: list[Tensor], labels: Tensor, settings: Training, generator: torch.Generator
+    module: nn.Module,
+    output: Output,
+    batch: list[Tensor],
+    targets: Tensor,
+    settings: Training,
+    generator: torch.Generator,
 ) -> Tensor:
     smoothing, shape = settings.label_smoothing, settings.augmentation.mixup
     if not shape:
-        return F.cross_entropy(module(*batch), labels, label_smoothing=smoothing)
-    mixed, others, share = mix(batch, labels, shape, generator)
-    logits = module(*mixed)
-    own = F.cross_entropy(logits, labels, label_smoothing=smoothing)
-    return share * own + (1 - share) * F.cross_entropy(logits, others, label_smoothing=smoothing)
+        return output.loss(module(*batch), targets, smoothing)
+    mixed, others, share = mix(batch, targets, shape, generator)
+    found = module(*mixed)
+    own = output.loss(found, targets, smoothing)
+    return share * own + (1 - share) * output.loss(found, others, smoothing)
 
 
 def _pairing(targets: Tensor, position: int, settings: Augmentation, generator: torch.Generator) -> Tensor:

@@ -29,7 +29,7 @@ from nas.formats.onnx_export import compare, export_onnx
 from nas.formats.onnx_file import run_onnx
 from nas.space.choices import Choice, nodes, resolve
 from nas.space.description import decisions
-from nas.tasks import Split
+from nas.tasks import Classification, Split
 from nas.training.train import Training, train
 
 SHORT, LONG = 4, 23
@@ -279,5 +279,5 @@ def test_it_trains_on_a_split(case: str) -> None:
     net = built(extremes(case)[-1].network)
     values = samples(net, 24)
     split = Split(values, np.arange(24) % 3)
-    history = train(net, split, split, Training(epochs=1, batch_size=8))
+    history = train(net, Classification(("no", "yes")), split, split, Training(epochs=1, batch_size=8))
     assert np.isfinite(history[0].loss)

@@ -32,13 +32,13 @@ def test_the_knee_is_exported_with_proof_and_card(finished_run: Path, tmp_path: 
     ledger = open_ledger(finished_run)
     assert model.name in {m.name for m in front_of(ledger.models(), ledger.record.parsed_objectives)}
     assert proof.max_rel <= proof.tolerance
-    assert proof.valid_accuracy == pytest.approx(model.metrics["accuracy"])
+    assert proof.scores["accuracy"] == pytest.approx(model.metrics["accuracy"])
     assert {f.name for f in (tmp_path / "bundle").iterdir()} == set(FILES)
     card = (tmp_path / "bundle" / "README.md").read_text()
-    assert f"{proof.test_accuracy:.4f}" in card
+    assert f"{proof.scores['test_accuracy']:.4f}" in card
     assert f"{model.metrics['latency_ms']:.4f} ms" in card
     description = json.loads((tmp_path / "bundle" / "bundle.json").read_text())
-    assert description["labels"] == ["no", "yes"]
+    assert description["output"] == {"type": "Classification", "labels": ["no", "yes"]}
 
 
 def test_the_bundle_predicts_what_was_scored(finished_run: Path, tmp_path: Path, table: Path) -> None:

@@ -15,7 +15,7 @@ from nas.compression import Quantize
 from nas.deploy.card import LISTED, number, text, write_card
 from nas.deploy.proof import Proof
 from nas.runs.models import Model
-from nas.tasks import Split, Task
+from nas.tasks import Classification, Split, Task
 
 HOSTILE = "a|b`c`<script>x</script>[d](http://e.f)\n# g **h** ![i](j) www.k.l \x1b[2J $m$"
 METRICS: dict[str, Any] = {
@@ -24,7 +24,7 @@ METRICS: dict[str, Any] = {
     "device": {"batch": 1, "threads": 1, "onnxruntime": "1.32.0", "cpu": "AMD"},
 }  # fmt: skip
 BUNDLE: dict[str, Any] = {
-    "labels": ["no", "yes"],
+    "output": {"type": "Classification", "labels": ["no", "yes"]},
     "modalities": {
         "table": {
             "preprocessing": {
@@ -43,12 +43,12 @@ BUNDLE: dict[str, Any] = {
     "prepare_ms": 0.0321,
     "prepared": {"table": ".json"},
 }
-PROOF = Proof(1e-7, 60, 1e-4, 0.95, 0.9, 0.8)
+PROOF = Proof(1e-7, 60, 1e-4, 0.95, {"accuracy": 0.9, "test_accuracy": 0.8})
 
 
 def task(name: str = "t.csv:kind", attribution: str = "") -> Task:
     split = Split({"table": np.zeros((60, 31), np.float32)}, np.zeros(60, np.int64))
-    return Task(name, {}, ("no", "yes"), split, split, split, attribution)
+    return Task(name, {}, Classification(("no", "yes")), split, split, split, attribution)
 
 
 def card(**changes: Any) -> str:
@@ -65,7 +65,7 @@ def card(**changes: Any) -> str:
         "| age | number | a number; where it is missing 41.5 |",
         "| input | table | tensor(float) | batch × 31 |",
         "| output | logits | tensor(float) | batch × 2 |",
-        "Outputs are **logits**",
+        "**logits**: probabilities are their softmax, and the largest is the answer. Labels, in their order: no, yes.",
         f"(SHA-256 `{'ab' * 32}`)",
         "| median, 95th percentile | 0.7000, 0.9000 ms |",
         "| preparation, besides | 0.0321 ms | from files (table .json) to",
@@ -89,7 +89,7 @@ def test_a_quantized_model_stands_beside_its_twin() -> None:
     ratios = {"bytes_ratio": 0.3, "time_ratio": 0.5, "pass_time_ratio": 0.5, "sha256": "x"}
     model = replace(twin, name="1-refined-int8", passes=(Quantize(),), metrics={**METRICS, **ratios})
     said = card(model=model, twin=twin)
-    assert "gives 95.0 % of the validation samples the same label as that twin" in said
+    assert "says of 95.0 % of the validation samples the same as that twin" in said
     assert "| latency | 0.5000 ms | 1.0000 ms; measured in turns, the file takes 0.50 of its time |" in said
     assert "| size | 1234 bytes | 4000 bytes |" in said
     assert "as when it was made" in said
@@ -110,7 +110,12 @@ def test_nothing_from_data_or_names_acts() -> None:
         "optional": True,
     }
     tensors = {side: [{"name": HOSTILE, "type": HOSTILE, "shape": [HOSTILE]}] for side in ("inputs", "outputs")}
-    bundle = {**BUNDLE, "labels": [HOSTILE], "modalities": {HOSTILE: modality}, "tensors": tensors}
+    bundle = {
+        **BUNDLE,
+        "output": {"type": "Classification", "labels": [HOSTILE]},
+        "modalities": {HOSTILE: modality},
+        "tensors": tensors,
+    }
     bundle |= {"prepared": {HOSTILE: HOSTILE}, "oldest_onnxruntime": HOSTILE}
     device = {**METRICS["device"], "cpu": HOSTILE, "onnxruntime": HOSTILE}
     metrics = {**METRICS, "device": device, "latency_quality": HOSTILE}

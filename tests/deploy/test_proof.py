@@ -74,8 +74,8 @@ def test_every_model_is_what_was_recorded(finished_run: Path) -> None:
     for model in ledger.models():
         assert model.metrics["sha256"] == file_hash(model.folder / "model.onnx")
         proof = prove(context, model)
-        assert proof.valid_accuracy == model.metrics["accuracy"]
-        assert proof.test_accuracy == model.metrics["test_accuracy"]
+        assert proof.scores["accuracy"] == model.metrics["accuracy"]
+        assert proof.scores["test_accuracy"] == model.metrics["test_accuracy"]
         assert proof.agreement == model.metrics.get("agreement", 1.0)
 
 

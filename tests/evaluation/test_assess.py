@@ -13,7 +13,7 @@ from torch import nn
 from nas.evaluation.assess import assess, timings
 from nas.formats.onnx_export import export_onnx
 from nas.targets import Latency
-from nas.tasks import Split
+from nas.tasks import Classification, Split
 
 
 @pytest.fixture
@@ -55,6 +55,6 @@ def test_a_file_is_scored_on_each_split_and_timed_only_by_a_meter(tmp_path: Path
     export_onnx(layer, {"x": (2,)}, file)
     x = np.array([[1, 0], [2, 0], [-1, 0], [-2, 0]], np.float32)
     splits = {"": Split({"x": x}, np.array([1, 1, 0, 0])), "test_": Split({"x": x}, np.array([1, 1, 1, 0]))}
-    unmeasured = assess(file, splits)
+    unmeasured = assess(file, Classification(("no", "yes")), splits)
     assert unmeasured == {"accuracy": 1.0, "test_accuracy": 0.75, "size_bytes": file.stat().st_size}
-    assert {"latency_ms", "measure_s", "device"} <= assess(file, {}, measure).keys()
+    assert {"latency_ms", "measure_s", "device"} <= assess(file, Classification(("no", "yes")), {}, measure).keys()

@@ -28,7 +28,7 @@ from nas.pipeline.compress import load_stages
 from nas.pipeline.context import WorkerContext
 from nas.runs.models import Model, stages, write_model
 from nas.targets import Latency, LocalTarget
-from nas.tasks import Task
+from nas.tasks import Classification, Task
 from nas.tasks.task import Modality, Split
 from nas.training import Recipe, Training
 
@@ -41,7 +41,7 @@ def split(n: int) -> Split:
     return Split({"table": x}, (x[:, 0] > 0).astype(np.int64))
 
 
-TASK = Task("made", {"table": Modality("vector", (6,), 0.0, 1.0, {})}, ("no", "yes"), split(128),
+TASK = Task("made", {"table": Modality("vector", (6,), 0.0, 1.0, {})}, Classification(("no", "yes")), split(128),
             split(64), split(64))  # fmt: skip
 SPACE = Space(
     Candidate(
@@ -135,7 +135,7 @@ def test_what_is_scored_and_kept_is_what_the_passes_made(passes: tuple[Pass, ...
     file, metrics = folder / "model.onnx", outcome.metrics
     assert metrics["size_bytes"] == file.stat().st_size < (folder / "stages" / "0" / "model.onnx").stat().st_size
     assert metrics["latency_ms"] == file.stat().st_size / 1e4
-    assert metrics["accuracy"] == assess(file, {"": TASK.valid})["accuracy"]
+    assert metrics["accuracy"] == assess(file, TASK.output, {"": TASK.valid})["accuracy"]
     assert metrics["params"] == count_params(build(NETWORK, TASK, 0))
     assert ("agreement" in metrics) == (EIGHT in passes)
     assert ("compressed_params" in metrics) == (passes != (EIGHT,))

@@ -23,7 +23,7 @@ from nas.formats.onnx_export import compare
 from nas.formats.weights import WEIGHTS_FILE, load_weights
 from nas.objectives.objective import parse_limit
 from nas.targets import Latency, LocalTarget
-from nas.tasks import Task
+from nas.tasks import Classification, Task
 from nas.tasks.task import Modality, Split
 from nas.training import Training
 
@@ -33,7 +33,7 @@ def split(n: int) -> Split:
     return Split({"table": x}, (x[:, 0] > 0).astype(np.int64))
 
 
-TASK = Task("made", {"table": Modality("vector", (6,), 0.0, 1.0, {})}, ("no", "yes"), split(128),
+TASK = Task("made", {"table": Modality("vector", (6,), 0.0, 1.0, {})}, Classification(("no", "yes")), split(128),
             split(64), split(64))  # fmt: skip
 
 

@@ -23,7 +23,8 @@ from nas.runs.record import RunRecord
 pytestmark = pytest.mark.faults
 
 RECORD = RunRecord(
-    name="run", command="", space_file="space.py", space_fingerprint="", task="t", data="", label="",
+    name="run", command="", space_file="space.py", space_fingerprint="", task="t", data="",
+    label=(), output={"type": "Classification", "labels": ["no", "yes"]}, scores=("accuracy",),
     task_fingerprint="", objectives=("accuracy",), limits=(), target=LOCAL, sampler="random", seed=0, training={},
     storage="journal", versions={}, revision="", created="",
 )  # fmt: skip

@@ -28,7 +28,7 @@ from nas.pipeline.context import WorkerContext
 from nas.pipeline.refine import Refusal
 from nas.runs.models import Model, read_model, write_model
 from nas.targets import Latency, LocalTarget
-from nas.tasks import Task
+from nas.tasks import Classification, Task
 from nas.tasks.task import Modality, Split
 from nas.training import Training
 
@@ -51,7 +51,7 @@ def split(n: int) -> Split:
 @pytest.fixture
 def context(tmp_path: Path) -> WorkerContext:
     modalities = {"table": Modality("vector", (6,), 0.0, 1.0, {})}
-    task = Task("made", modalities, ("no", "yes"), split(96), split(32), split(32))
+    task = Task("made", modalities, Classification(("no", "yes")), split(96), split(32), split(32))
     return WorkerContext(SPACE, tmp_path / "space.py", task, LocalTarget(), Training(epochs=1), (), tmp_path)
 
 

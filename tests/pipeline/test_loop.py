@@ -31,7 +31,8 @@ SPACE = Space(Net(choose(1, 2, 3, 4), integer(1, 4)))
 
 def ledger(folder: Path, name: str = "random", space: Space = SPACE) -> Ledger:
     record = RunRecord(
-        name="run", command="", space_file="", space_fingerprint=space.fingerprint, task="t", data="", label="",
+        name="run", command="", space_file="", space_fingerprint=space.fingerprint, task="t", data="",
+        label=(), output={"type": "Classification", "labels": ["no", "yes"]}, scores=("accuracy",),
         task_fingerprint="", objectives=("accuracy", "latency_ms"), limits=(), target=LOCAL, sampler=name, seed=0,
         training={}, storage="journal", versions={}, revision="", created="",
     )  # fmt: skip

@@ -39,7 +39,8 @@ def split(n: int) -> Split:
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
     record = RunRecord(
-        name="run", command="nas search", space_file="s.py", space_fingerprint="f", task="t", data="", label="",
+        name="run", command="nas search", space_file="s.py", space_fingerprint="f", task="t", data="",
+        label=(), output={"type": "Classification", "labels": ["no", "yes"]}, scores=("accuracy",),
         task_fingerprint="g", objectives=("accuracy",), limits=(), target=LOCAL, sampler="random", seed=0,
         training=asdict(Training()), storage="journal", versions={}, revision="", created="now",
     )  # fmt: skip

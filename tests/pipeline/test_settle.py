@@ -23,7 +23,8 @@ from nas.runs.record import RunRecord
 from nas.targets import Latency, Target, measure
 
 RECORD = RunRecord(
-    name="run", command="nas search", space_file="s.py", space_fingerprint="f", task="t", data="", label="",
+    name="run", command="nas search", space_file="s.py", space_fingerprint="f", task="t", data="",
+    label=(), output={"type": "Classification", "labels": ["no", "yes"]}, scores=("accuracy",),
     task_fingerprint="g", objectives=("accuracy", "latency_ms"), limits=(), target=LOCAL, sampler="random", seed=0,
     training={}, storage="journal", versions={}, revision="", created="now",
 )  # fmt: skip

@@ -24,7 +24,8 @@ from nas.runs.record import RunRecord
 
 RECORD = RunRecord(
     name="run", command="nas search space.py", space_file="space.py", space_fingerprint="a", task="digits", data="",
-    label="", task_fingerprint="b", objectives=("accuracy", "latency_ms"), limits=("latency_ms<=2",), target=LOCAL,
+    label=(), output={"type": "Classification", "labels": ["no", "yes"]}, scores=("accuracy",),
+    task_fingerprint="b", objectives=("accuracy", "latency_ms"), limits=("latency_ms<=2",), target=LOCAL,
     sampler="nsga2", seed=0, training={}, storage="journal", versions={"python": "3.11"}, revision="", created="now",
 )  # fmt: skip
 

@@ -309,7 +309,7 @@ def test_what_is_read_otherwise_is_said_beside_the_answer(table_folder: Path) ->
 @pytest.mark.parametrize(("encoding", "shown"), [("ascii", "\\xe9t\\xe9"), ("cp1252", "été"), ("utf-8", "été")])
 def test_any_terminal_can_show_labels_and_errors(folder: Path, encoding: str, shown: str) -> None:
     description = json.loads((folder / "bundle.json").read_text())
-    description["labels"] = ["été", "雨\x1b[31m\u202e"]
+    description["output"]["labels"] = ["été", "雨\x1b[31m\u202e"]
     (folder / "bundle.json").write_text(json.dumps(description))
     np.savez(folder / "é.npz", image=np.zeros((2, 3)), audio=np.zeros((40, 62)))
     environment = {**os.environ, "PYTHONIOENCODING": encoding}

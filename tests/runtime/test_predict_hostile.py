@@ -129,8 +129,12 @@ def said(capsys: pytest.CaptureFixture[str], folder: Path, *inputs: str) -> str:
 # descriptions
 
 
+def output(labels: Any) -> dict[str, Any]:
+    return {"type": "Classification", "labels": labels}
+
+
 def with_image(**changes: Any) -> dict[str, Any]:
-    return {"labels": LABELS, "sha256": DIGEST, "modalities": {"image": {**IMAGE, **changes}}}
+    return {"output": output(LABELS), "sha256": DIGEST, "modalities": {"image": {**IMAGE, **changes}}}
 
 
 def with_column(**column: Any) -> dict[str, Any]:
@@ -151,9 +155,27 @@ FILES = {"files": [".npy"]}
         ([], "is no object"),
         (None, "is no object"),
         (7, "is no object"),
-        ({**with_image(), "labels": "yes"}, "labels are not two texts"),
-        ({**with_image(), "labels": [1, 2]}, "labels are not two texts"),
-        ({**with_image(), "labels": ["a", "a"]}, "a label is there twice"),
+        ({**with_image(), "output": output("yes")}, "labels are not two texts"),
+        ({**with_image(), "output": output([1, 2])}, "labels are not two texts"),
+        ({**with_image(), "output": output(["a", "a"])}, "a label is there twice"),
+        ({**with_image(), "output": None}, "output is no object; export it again"),
+        ({**with_image(), "output": {"type": ["Regression"]}}, "there is no output of type"),
+        ({**with_image(), "output": {"type": "Oracle"}}, "there is no output of type 'Oracle'"),
+        ({**with_image(), "output": {"type": "Binary", "labels": ["a", "b", "c"]}}, "labels are not two"),
+        (
+            {**with_image(), "output": {"type": "Regression", "mean": 0, "std": 0}},
+            "mean and std are no number",
+        ),
+        (
+            {**with_image(), "output": {"type": "Regression", "mean": "0", "std": 1}},
+            "mean and std are no number",
+        ),
+        ({**with_image(), "output": {"type": "Embedding", "size": 0}}, "size is no number of outputs"),
+        ({**with_image(), "output": {"type": "MultiTask", "parts": {}}}, "parts are no object"),
+        (
+            {**with_image(), "output": {"type": "MultiTask", "parts": {"a": {"type": "MultiTask", "parts": {}}}}},
+            "a: is damaged: there is no output of type 'MultiTask'",
+        ),
         ({**with_image(), "sha256": None}, "the hash of model.onnx"),
         ({**with_image(), "modalities": {}}, "modalities are missing"),
         ({**with_image(), "modalities": [1]}, "modalities are missing"),
@@ -206,8 +228,8 @@ def test_descriptions_of_wrong_types_and_sizes(
 @pytest.mark.parametrize(
     "content",
     [
-        b"", b"{", b"\xff\xfe\x00", b"[" * 200_000, b'{"a":' * 50_000, b'{"labels": NaN}', b"9" * 5000,
-        b'{"labels": [], "labels": []}', b'"' + b"x" * (1 << 24), bytes(range(256)),
+        b"", b"{", b"\xff\xfe\x00", b"[" * 200_000, b'{"a":' * 50_000, b'{"output": NaN}', b"9" * 5000,
+        b'{"output": {}, "output": {}}', b'"' + b"x" * (1 << 24), bytes(range(256)),
     ],
     ids=["empty", "cut", "utf-16", "lists", "objects", "NaN", "digits", "twice", "large", "garbage"],
 )  # fmt: skip

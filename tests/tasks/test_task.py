@@ -8,13 +8,15 @@ import pytest
 
 from nas.blocks import Input
 from nas.errors import TaskError
-from nas.tasks import Modality, Split, Task, load_task
+from nas.tasks import Classification, Modality, Split, Task, load_task
 from nas.tasks.task import statistics
 
 
 def tiny(target: int = 1) -> Task:
     split = Split({"x": np.arange(6, dtype=np.float32).reshape(3, 2)}, np.array([0, 1, target]))
-    return Task("tiny", {"x": Modality("vector", (2,), (1.0, 2.0), 3.0, {})}, ("a", "b"), split, split, split)
+    return Task(
+        "tiny", {"x": Modality("vector", (2,), (1.0, 2.0), 3.0, {})}, Classification(("a", "b")), split, split, split
+    )
 
 
 def test_split_counts_its_samples() -> None:

@@ -15,12 +15,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from nas.blocks import GRU, ConvNet, Dense, Gated, Input, LogMel, Network, Waveform
 from nas.blocks.network import MultimodalNet
 from nas.errors import TrainingError
-from nas.tasks import Split
+from nas.tasks import Classification, Split
 from nas.training import Augmentation, Device, Training, find_device, train
 from nas.training.augment import distort, mix
 from nas.training.device import CPU, exact_fronts, hold, on_device, place_of
 from nas.training.train import _batch, _loss  # pyright: ignore[reportPrivateUsage]
 
+OUTPUT = Classification(("no", "yes"))
 META = torch.device("meta")
 
 
@@ -129,7 +130,7 @@ def test_all_tensors_of_a_step_are_where_the_module_is(stored_at: str, mixup: fl
     with _Places() as places:
         batch = [_batch(x, index, META, torch.channels_last) for x in stored]
         batch = [distort(x, settings.augmentation, generator) for x in batch]
-        loss = _loss(module, batch, torch.zeros(20, dtype=torch.int64)[index].to(META), settings, generator)
+        loss = _loss(module, OUTPUT, batch, torch.zeros(20, dtype=torch.int64)[index].to(META), settings, generator)
         loss.backward()
     assert {x.device for x in (*batch, loss)} == {META}
     assert {p.grad.device for p in module.parameters() if p.grad is not None} == {META}
@@ -151,8 +152,8 @@ def test_a_module_ends_on_the_cpu_and_keeps_its_weights() -> None:
     image = rng.integers(0, 255, (40, 1, 8, 8)).astype(np.uint8)
     split = Split({"table": rng.normal(size=(40, 4)).astype(np.float32), "image": image}, np.arange(40) % 2)
     other = net("pair")
-    train(module, split, split, Training(epochs=1))
-    train(other, split, split, Training(epochs=1), device=CPU)
+    train(module, OUTPUT, split, split, Training(epochs=1))
+    train(other, OUTPUT, split, split, Training(epochs=1), device=CPU)
     assert all(torch.equal(a, b) for a, b in zip(module.parameters(), other.parameters(), strict=True))
     assert place_of(module) == torch.device("cpu")
     assert place_of(nn.Flatten()) == torch.device("cpu")

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from nas import Space, choose, module
 from nas.blocks import MLP, Dense, Input, Network, Text
 from nas.errors import TrainingError
-from nas.tasks import Modality, Split, Task
+from nas.tasks import Classification, Modality, Split, Task
 from nas.training import PROXIES, proxy_score
 from nas.training.proxies import batch_of, untrained
 
@@ -56,7 +56,7 @@ def task(inputs: dict[str, Input], values: dict[str, Any], classes: int = 3) -> 
     count = len(next(iter(values.values())))
     split = Split(values, np.random.default_rng(1).integers(0, classes, count))
     named = {name: modality(given) for name, given in inputs.items()}
-    return Task("made", named, tuple(map(str, range(classes))), split, split, split)
+    return Task("made", named, Classification(tuple(map(str, range(classes)))), split, split, split)
 
 
 VALUES = np.random.default_rng(0).normal(1, 2, (40, 4)).astype(np.float32)

@@ -16,6 +16,7 @@ import optuna
 
 from nas.errors import RunError
 from nas.evaluation.outcome import Outcome
+from nas.objectives.metrics import needs_training
 from nas.pipeline.loop import Job, SearchLoop
 from nas.runs.ledger import Ledger, name_metrics
 from nas.runs.record import RunRecord
@@ -115,8 +116,10 @@ def memory_ledger(
         space_fingerprint=space.fingerprint,
         task="simulation",
         data="",
-        label="",
+        label=(),
         task_fingerprint="",
+        output={},
+        scores=tuple(name for name in objectives if needs_training(name)),
         objectives=tuple(objectives),
         limits=tuple(limits),
         target={"name": "simulation"},

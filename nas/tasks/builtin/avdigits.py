@@ -11,6 +11,7 @@ import numpy as np
 
 from nas.errors import TaskError
 from nas.tasks.builtin.digits import image_preprocessing
+from nas.tasks.outputs import Classification
 from nas.tasks.task import Modality, Split, Task, statistics
 
 FILE = Path("avdigits") / "avdigits.npz"
@@ -59,7 +60,7 @@ def load_avdigits(data: Path | None) -> Task:
                 {"files": [".npy"], "values": CODING, "range": [0, 255]},
             ),
         },
-        tuple("0123456789"),
+        Classification(tuple("0123456789")),
         splits["train"],
         splits["valid"],
         splits["test"],

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from nas.errors import TaskError
 from nas.runtime import log_mel, resample
 from nas.tasks.builtin.speech import Utterance, speak
+from nas.tasks.outputs import Classification
 from nas.tasks.task import Modality, Split, Task, statistics
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -118,7 +119,7 @@ def load_digits(difficulty: Difficulty | None = None, cache: Path | None = None)
                 "audio", (1, 40, 62), *statistics(train["audio"]), {**audio_preprocessing(), "range": [0, 255]}
             ),
         },
-        tuple("0123456789"),
+        Classification(tuple("0123456789")),
         splits["train"],
         splits["valid"],
         splits["test"],

@@ -48,7 +48,7 @@ def learn_column(table: Table, name: str, train: NDArray[np.int64]) -> tuple[Map
     cells = table.columns[name]
     seen = Counter(text for text in (cells[row] for row in train) if text is not None)
     present = Counter({text: count for text, count in seen.items() if not is_missing(text)})
-    marks = (".", "") if name in table.typed else _marks(present, CONTINENTAL if table.separator == ";" else MARKS)
+    marks = marks_of(table, name, present)
     numbers = {text: number for text in present if (number := parse_number(text, *marks)) is not None}
     share = sum(present[text] for text in numbers) / max(1, present.total())
     if share >= ENOUGH:
@@ -58,6 +58,11 @@ def learn_column(table: Table, name: str, train: NDArray[np.int64]) -> tuple[Map
     if description is None and share:
         notes = [f"{note[:-1]}; {share:.0%} of its values are numbers, less than {ENOUGH:.0%}." for note in notes]
     return description, notes
+
+
+def marks_of(table: Table, name: str, present: Counter[str]) -> tuple[str, str]:
+    """The marks of decimals and of thousands that fit most texts of a column, given how often each is there."""
+    return (".", "") if name in table.typed else _marks(present, CONTINENTAL if table.separator == ";" else MARKS)
 
 
 def spelled_alike(name: str, texts: Iterable[str]) -> list[str]:

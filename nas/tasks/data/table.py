@@ -1,4 +1,4 @@
-"""The user's own table as a classification task: numbers as they are, categories one-hot.
+"""The user's own table as a task: numbers as they are, categories one-hot, one column or several to predict.
 
 A table is read and encoded by `nas.runtime`, which every bundle contains, and by nothing else.
 """
@@ -14,69 +14,66 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.errors import TaskError, unknown
+from nas.errors import TaskError
 from nas.runtime import (
-    SEPARATORS,
     TABLES,
     PredictError,
     PredictWarning,
     Table,
-    canonical,
     encode_table,
     prepare,
     read_table,
 )
-from nas.tasks.data.columns import learn_column, missing_note, spelled_alike
+from nas.tasks.data.columns import learn_column, missing_note
 from nas.tasks.data.copies import copies_across
+from nas.tasks.data.labels import Label, join_labels, labelled, read_label
 from nas.tasks.task import Modality, Source, Split, Task
 
 SHARES = (0.7, 0.15)
 """Of training and validation; the test split gets the rest."""
 
-MAX_CLASSES = 100
-MIN_OF_CLASS = 4
-MIN_ROWS = 30
-
 MODALITY = "table"
 
 
-def load_table(path: Path, label: str, seed: int = 0) -> Task:
+def load_table(path: Path, label: str | Sequence[str], seed: int = 0) -> Task:
     """Load a table as a task with one modality, `table`.
 
     Columns of which nine texts in ten are numbers are numbers, of whatever decimal mark; what is missing, or no number,
     becomes the training split's median. Other columns become one-hot over the levels of the training split. There, as
-    among labels, only the empty cell is missing: `NA`, `None` and `null` are values. Rows are split 70 / 15 / 15, each
-    class alike. The task's notes say what was left out, converted, or found to be in two splits.
+    among classes, only the empty cell is missing: `NA`, `None` and `null` are values. Rows are split 70 / 15 / 15, each
+    class of the first label of classes alike. The task's notes say what was left out, converted, recognised, or found
+    to be in two splits.
 
     Args:
         path: A delimited file, JSON or Parquet; see `nas.runtime.read_table`.
-        label: The column to predict; rows without it are left out.
+        label: The column to predict, or several; each is recognised by itself (`nas.tasks.data.labels`). Rows without a
+            value in one are left out.
         seed: Of the split.
 
     Raises:
-        TaskError: If the file cannot be read, the label is missing or is not a class, or rows are too few.
+        TaskError: If the file cannot be read, a label is missing or neither of classes nor of numbers, or rows are too
+            few.
     """
-    table = _read(path)
-    kept = _labelled(path, table, label)
-    labels = [canonical(str(table.columns[label][row])) for row in kept]
-    classes, targets = _classes(path, label, labels)
-    parts = _split(targets, len(classes), seed)
+    table, names = _read(path), (label,) if isinstance(label, str) else tuple(label)
+    _check_names(path, names)
+    labels = [read_label(path, table, name) for name in names]
+    kept = labelled(path, labels)
+    parts = _split(*_strata(labels, kept), seed)
     rows = [kept[part] for part in parts]
-    columns, notes = _learn(path, table, label, rows[0])
+    output, targets = join_labels(labels, rows[0])
+    columns, notes = _learn(path, table, names, rows[0])
     vectors, odd = _encode(path, table, columns)
-    train, valid, test = (
-        Split({MODALITY: vectors[chosen]}, targets[part]) for chosen, part in zip(rows, parts, strict=True)
-    )
+    train, valid, test = (Split({MODALITY: vectors[chosen]}, targets[chosen]) for chosen in rows)
     task = Task(
-        f"{path.name}:{label}",
+        f"{path.name}:{','.join(names)}",
         {MODALITY: _modality(train.inputs[MODALITY], columns)},
-        tuple(classes),
+        output,
         train,
         valid,
         test,
         notes=(
             *(f"{path.name}: {note}" for note in table.notes),
-            *_left_out(table, label, kept),
+            *(note for each in labels for note in each.notes),
             *notes,
             *missing_note(table, columns),
             *odd,
@@ -152,49 +149,17 @@ def _read(path: Path) -> Table:
         raise TaskError(str(error)) from None
 
 
-def _labelled(path: Path, table: Table, label: str) -> NDArray[np.int64]:
-    """The rows that have a label."""
-    if label not in table.columns:
-        alone = f" Only one column was found: cells are separated by {' '.join(map(repr, SEPARATORS))}."
-        raise TaskError(
-            f"{path}: {unknown('column', label, table.columns)}{alone if len(table.columns) == 1 else ''}",
-            "Name it with --label.",
-        )
-    kept = np.array([row for row, text in enumerate(table.columns[label]) if text is not None], dtype=np.int64)
-    if len(kept) < MIN_ROWS:
-        raise TaskError(
-            f"{path}: has {len(kept)} rows with a value in {label!r}; expected at least {MIN_ROWS}.", "Add rows."
-        )
-    return kept
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    if not names or len(set(names)) < len(names):
+        raise TaskError(f"{path}: labels {', '.join(names) or '(none)'}; expected one or more columns, each once.")
 
 
-def _left_out(table: Table, label: str, kept: NDArray[np.int64]) -> list[str]:
-    """What is to be told of labels: rows that have none, and those that are written in several ways."""
-    count = len(table) - len(kept)
-    empty = [f"{count} of {len(table)} rows are left out: they have no value in {label!r}."] if count else []
-    return empty + spelled_alike(label, (text for text in table.columns[label] if text is not None))
-
-
-def _classes(path: Path, label: str, labels: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
-    """The classes, in the order of numbers if all are whole numbers; and the class of each row."""
-    found = set(labels)
-    are_whole = all(text.lstrip("+-").isdecimal() for text in found)
-    classes = sorted(found, key=lambda text: (int(text) if are_whole else 0, text))
-    if not 2 <= len(classes) <= MAX_CLASSES:
-        raise TaskError(
-            f"{path}: column {label!r} has {len(classes)} different values; expected 2 to {MAX_CLASSES} classes.",
-            "Regression is not supported: bring the label into classes.",
-        )
-    places = {name: place for place, name in enumerate(classes)}
-    targets = np.array([places[text] for text in labels], dtype=np.int64)
-    counts = np.bincount(targets)
-    if counts.min() < MIN_OF_CLASS:
-        rare = classes[int(counts.argmin())]
-        raise TaskError(
-            f"{path}: class {rare!r} of {label!r} has {counts.min()} rows; expected at least {MIN_OF_CLASS} of each.",
-            "Add rows, or join rare classes.",
-        )
-    return classes, targets
+def _strata(labels: Sequence[Label], kept: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+    """What rows are split alike by: the first label of classes, and how many there are; one where there is none."""
+    for label in labels:
+        if label.classes:
+            return label.targets[kept].astype(np.int64), len(label.classes)
+    return np.zeros(len(kept), np.int64), 1
 
 
 def _split(targets: NDArray[np.int64], classes: int, seed: int) -> list[NDArray[np.int64]]:
@@ -209,12 +174,14 @@ def _split(targets: NDArray[np.int64], classes: int, seed: int) -> list[NDArray[
     return [rng.permutation(np.concatenate(part)) for part in parts]
 
 
-def _learn(path: Path, table: Table, label: str, train: NDArray[np.int64]) -> tuple[list[Mapping[str, Any]], list[str]]:
+def _learn(
+    path: Path, table: Table, labels: Sequence[str], train: NDArray[np.int64]
+) -> tuple[list[Mapping[str, Any]], list[str]]:
     """The columns that can be used, and what is to be told of all."""
     columns: list[Mapping[str, Any]] = []
     notes: list[str] = []
     for name in table.columns:
-        if name == label:
+        if name in labels:
             continue
         try:
             column, said = learn_column(table, name, train)
@@ -224,7 +191,8 @@ def _learn(path: Path, table: Table, label: str, train: NDArray[np.int64]) -> tu
         notes += said
     if not columns:
         raise TaskError(
-            f"{path}: no column but {label!r} can be used; expected numbers or categories.", " ".join(notes)
+            f"{path}: no column but {' and '.join(map(repr, labels))} can be used; expected numbers or categories.",
+            " ".join(notes),
         )
     return columns, notes
 

@@ -10,7 +10,7 @@ import pytest
 
 from nas.errors import TaskError
 from nas.runtime import PredictError, prepare
-from nas.tasks import Task
+from nas.tasks import Classification, Task
 from nas.tasks.builtin.digits import VARIANTS, Difficulty, load_digits, make_digits
 
 SMALL = Difficulty(train=100, valid=50, test=50)
@@ -25,7 +25,7 @@ def test_sizes_shapes_and_types(digits: Task) -> None:
         assert {array.dtype for array in split.inputs.values()} == {np.dtype(np.uint8)}
         assert split.targets.dtype == np.int64
         assert (np.bincount(split.targets) == len(split) // 10).all()
-    assert digits.labels == tuple("0123456789")
+    assert digits.output == Classification(tuple("0123456789"))
     assert "MNIST" in digits.attribution
 
 

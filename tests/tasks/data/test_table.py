@@ -12,7 +12,7 @@ import pytest
 
 from nas.errors import TaskError
 from nas.runtime import prepare
-from nas.tasks import Task, load_table, prove_preparation
+from nas.tasks import Classification, Regression, Task, load_table, prove_preparation
 
 N = 200
 
@@ -108,7 +108,7 @@ def test_every_kind_of_file_is_the_same(tmp_path: Path) -> None:
 def test_labels_of_other_types(tmp_path: Path, label: str, classes: tuple[str, ...]) -> None:
     kind = frame()["kind"] == "cat"
     table = frame().assign(number=np.where(kind, 2.0, 10.0), flag=kind)
-    assert load(table, tmp_path, label).labels == classes
+    assert load(table, tmp_path, label).output == Classification(classes)
 
 
 def test_rows_without_a_label_are_left_out_aloud(tmp_path: Path) -> None:
@@ -121,12 +121,14 @@ def test_rows_without_a_label_are_left_out_aloud(tmp_path: Path) -> None:
 
 def test_labels_that_other_readers_lose_are_classes(tmp_path: Path) -> None:
     names = np.array(["NA", "None", "null", "nan"])
-    assert load(frame().assign(kind=names[np.arange(N) % 4]), tmp_path).labels == ("NA", "None", "nan", "null")
+    assert load(frame().assign(kind=names[np.arange(N) % 4]), tmp_path).output == Classification(
+        ("NA", "None", "nan", "null")
+    )
 
 
 def test_whole_labels_are_in_the_order_of_numbers(tmp_path: Path) -> None:
     task = load(frame().assign(kind=np.arange(N) % 12 - 1), tmp_path)
-    assert task.labels == tuple(map(str, range(-1, 11)))
+    assert task.output == Classification(tuple(map(str, range(-1, 11))))
 
 
 def test_an_ordinary_table_has_nothing_to_tell(tmp_path: Path) -> None:
@@ -250,8 +252,9 @@ def test_missing_label_names_the_nearest(tmp_path: Path) -> None:
 
 
 def test_continuous_label_is_no_class(tmp_path: Path) -> None:
-    with pytest.raises(TaskError, match=r"column 'size' has \d+ different values; expected 2 to 100 classes.\nRegress"):
-        load(frame(), tmp_path, "size")
+    assert isinstance(load(frame(), tmp_path, "size").output, Regression)
+    with pytest.raises(TaskError, match=r"'id' has \d+ different values; expected 2 to 100 classes, or numbers.\n"):
+        load(frame(), tmp_path, "id")
 
 
 def test_single_class(tmp_path: Path) -> None:
