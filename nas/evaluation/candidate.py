@@ -122,7 +122,7 @@ def compress_trained(
         to.mkdir(exist_ok=True)
         model, found = apply_pass(step, model, task, training, to)
         metrics |= {f"compressed_{name}" if name in STATIC else name: value for name, value in found.items()}
-    return metrics | assess(folder / "model.onnx", {"": task.valid})
+    return metrics | assess(folder / "model.onnx", task.output, {"": task.valid})
 
 
 def compressed_untrained(
@@ -167,4 +167,4 @@ def _moved(module: MultimodalNet, folder: Path) -> TrainedModel:
 
 def _describe_stage(folder: Path, task: Task) -> None:
     file = folder / "model.onnx"
-    write_json(folder / "metrics.json", {**assess(file, {"": task.valid}), "sha256": file_hash(file)})
+    write_json(folder / "metrics.json", {**assess(file, task.output, {"": task.valid}), "sha256": file_hash(file)})
