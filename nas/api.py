@@ -224,6 +224,8 @@ def search(
     *,
     trials: int = 50,
     time_s: float | None = None,
+    trial_time_s: float | None = None,
+    trial_memory_bytes: int | None = None,
     workers: int | None = None,
     address: str | None = None,
     storage: str = "",
@@ -238,6 +240,8 @@ def search(
         run: The run folder; one that holds a run is resumed.
         trials: Architectures to evaluate in all, those of earlier sittings included.
         time_s: Seconds after which no further trial is begun.
+        trial_time_s: Seconds that one trial may take; default any.
+        trial_memory_bytes: Bytes that one trial may take; default its share of the machine's.
         workers: Trials at a time; default one for each core.
         address: Of a running Ray cluster; its workers must see the run folder.
         storage: URL of a database for the study; default a journal file in the run folder.
@@ -261,6 +265,8 @@ def search(
         run,
         trials=trials,
         time_s=time_s,
+        trial_time_s=trial_time_s,
+        trial_memory_bytes=trial_memory_bytes,
         workers=workers,
         address=address,
         storage=storage,
