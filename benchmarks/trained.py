@@ -33,7 +33,7 @@ from nas.blocks.cost import count_macs, count_params
 from nas.evaluation.build import build, input_shapes
 from nas.evaluation.evaluator import train_and_score
 from nas.targets.measure import open_session
-from nas.tasks import Task, load_task
+from nas.tasks import Classification, Task, load_task
 from nas.tasks.task import Modality, Split
 from nas.training import Training
 
@@ -109,8 +109,8 @@ def mfeat(data: Path) -> Task:
         Split({name: np.ascontiguousarray(v[rows]) for name, v in values.items()}, label[rows])
         for rows in (learnt, ~learnt)
     )
-    labels = tuple("0123456789")
-    return Task("mfeat", modalities, labels, train, valid, valid, "UCI Multiple Features (Duin et al.), CC BY 4.0")
+    digits = Classification(tuple("0123456789"))
+    return Task("mfeat", modalities, digits, train, valid, valid, "UCI Multiple Features (Duin et al.), CC BY 4.0")
 
 
 def file_of(name: str) -> Path:

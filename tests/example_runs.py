@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from nas.pipeline.loop import COUNTED
-from nas.runs.ledger import open_ledger
+from nas.runs.ledger import Trial, open_ledger
 from nas.runs.record import RunRecord
 from nas.space.source import space_from_source
 from nas.space.space import Architecture
@@ -65,3 +65,8 @@ def counted(run: Path) -> list[Architecture]:
     ledger = open_ledger(run)
     space = space_from_source(ledger.space_source, run / "space.py")
     return [space.architecture(t.decisions) for t in ledger.trials() if t.state in COUNTED]
+
+
+def kept(trial: Trial) -> tuple[object, ...]:
+    """What never changes of a trial that was told; its latency may be measured again."""
+    return trial.number, trial.state, dict(trial.decisions), trial.metrics.get("accuracy"), trial.reason, trial.finished

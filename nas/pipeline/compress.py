@@ -25,7 +25,7 @@ from nas.evaluation.outcome import WORKER_DIED
 from nas.objectives.metrics import STATIC
 from nas.pipeline.chains import Chain, CompressJob, digest, is_there, jobs_of, prefixes
 from nas.pipeline.context import WorkerContext
-from nas.pipeline.device import note_device
+from nas.pipeline.device_change import note_device
 from nas.pipeline.executors.ray_tune import cluster, run_jobs
 from nas.pipeline.refine import Refusal
 from nas.pipeline.run import open_run

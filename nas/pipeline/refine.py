@@ -18,7 +18,7 @@ from nas.evaluation.evaluator import attempt
 from nas.evaluation.outcome import WORKER_DIED, Outcome
 from nas.objectives.metrics import mean_of, on_test, std_of
 from nas.pipeline.context import WorkerContext
-from nas.pipeline.device import note_device
+from nas.pipeline.device_change import note_device
 from nas.pipeline.executors.ray_tune import cluster, run_jobs
 from nas.pipeline.run import open_run
 from nas.pipeline.settle import settle

@@ -22,7 +22,7 @@ from nas.evaluation.build import build
 from nas.evaluation.candidate import candidate_of
 from nas.objectives.metrics import needs_training
 from nas.pipeline.context import WorkerContext, check_kept_space, context_of, folders
-from nas.pipeline.device import note_device
+from nas.pipeline.device_change import note_device
 from nas.pipeline.run_config import COSTS, check_same, config_from
 from nas.pipeline.terms import Terms
 from nas.runs.config import RunConfig

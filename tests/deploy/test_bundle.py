@@ -63,7 +63,8 @@ def test_the_bundle_says_what_other_programs_need(finished_run: Path, tmp_path: 
         "inputs": [{"name": "table", "type": "tensor(float)", "shape": ["batch", 8]}],
         "outputs": [{"name": "logits", "type": "tensor(float)", "shape": ["batch", 2]}],
     }
-    assert said["outputs"] == "logits"
+    assert said["output"]["type"] == "Classification"
+    assert len(said["output"]["labels"]) == 2
     assert 0 < said["prepare_ms"] < 50
     assert said["prepared"] == {"table": ".json"}
     assert said["oldest_onnxruntime"] == oldest_runtime(model.folder / "model.onnx")

@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from example_runs import counted
+from example_runs import counted, kept
 
 from nas.pipeline.executors.local_ray import PREFIX
 from nas.pipeline.loop import COUNTED
@@ -83,11 +83,6 @@ class Driver:
         assert not [
             folder for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*") if folder.stat().st_mtime > STARTED
         ]
-
-
-def kept(trial: Trial) -> tuple[object, ...]:
-    """What never changes of a trial that was told; its latency may be measured again."""
-    return trial.number, trial.state, dict(trial.decisions), trial.metrics.get("accuracy"), trial.reason, trial.finished
 
 
 STARTED = time.time()

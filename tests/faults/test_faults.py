@@ -9,25 +9,21 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from drivers import Counts, Driver, end, kept, ray_processes
-from example_runs import LOCAL
+from drivers import Counts, Driver, end, ray_processes
+from example_runs import RECORD as EXAMPLE
+from example_runs import kept
 
 from nas.errors import RunError
 from nas.runs.ledger import create_ledger, open_ledger
 from nas.runs.lock import writing
-from nas.runs.record import RunRecord
 
 pytestmark = pytest.mark.faults
 
-RECORD = RunRecord(
-    name="run", command="", space_file="space.py", space_fingerprint="", task="t", data="",
-    label=(), output={"type": "Classification", "labels": ["no", "yes"]}, scores=("accuracy",),
-    task_fingerprint="", objectives=("accuracy",), limits=(), target=LOCAL, sampler="random", seed=0, training={},
-    storage="journal", versions={}, revision="", created="",
-)  # fmt: skip
+RECORD = replace(EXAMPLE, objectives=("accuracy",), limits=())
 
 KILLS = 25
 """How often the driver of a run is killed."""

@@ -271,7 +271,7 @@ NAN = [*flat("flat"), helper.make_node("Gemm", ["flat", "weight"], ["logits"])]
         (model([helper.make_node("Cast", ["image"], ["logits"], to=1)], kind=TensorProto.INT64), "sample 0: cannot be"),
         (model([helper.make_node("NoSuchThing", ["image"], ["logits"])]), "cannot be loaded: "),
         (greedy(), "sample 0: cannot be computed: .*while running Expand node"),
-        (model(flat("logits")), "sample 0: the model gives no 2 finite numbers, one a label"),
+        (model(flat("logits")), "sample 0: the model gives no 2 finite numbers, as its description says"),
         (model(NAN, constant("weight", np.full((6, 2), np.nan))), "the model gives no 2 finite numbers"),
         (model([helper.make_node("Reshape", ["image", "to"], ["logits"])],
                numpy_helper.from_array(np.array([7, 7]), "to")), "cannot be (loaded|computed)"),

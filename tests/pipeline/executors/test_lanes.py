@@ -42,7 +42,7 @@ from nas.targets import load_target
 from nas.training import Device
 ray_tune.find_device = lambda: Device("cuda")
 ray.init(num_cpus=4, num_gpus=1, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
-def work(context, job, measure):
+def work(context, job, measure, report):
     import os, ray
     return os.environ["CUDA_VISIBLE_DEVICES"], ray.get_runtime_context().get_assigned_resources()["GPU"]
 with ray_tune.cluster(load_target("local")) as cluster:

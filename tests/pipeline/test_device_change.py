@@ -13,7 +13,7 @@ from example_runs import RECORD
 
 from nas.errors import DeviceWarning
 from nas.pipeline import settle as module
-from nas.pipeline.device import note_device
+from nas.pipeline.device_change import note_device
 from nas.pipeline.settle import settle
 from nas.runs.ledger import Ledger, create_ledger
 from nas.runs.record import read_record
