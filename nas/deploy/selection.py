@@ -70,7 +70,7 @@ def _trial_without_model(ledger: Ledger, number: int) -> RunError:
     trial = trials[number]
     if trial.state == "duplicate":
         return RunError(f"{where}: repeats trial {trial.duplicate_of}.", f"Name that: --trial {trial.duplicate_of}.")
-    if trial.state in ("failed", "infeasible"):
+    if trial.state in ("failed", "infeasible", "stopped"):
         return RunError(f"{where}: is {trial.state} and cannot be exported: {trial.reason}")
     if trial.state != "complete":
         return RunError(f"{where}: is {trial.state}; expected a complete one.")

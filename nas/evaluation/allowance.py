@@ -7,7 +7,9 @@ that whoever runs the candidate again finds the reason instead.
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
+import gc
 import json
 import os
 import subprocess
@@ -18,6 +20,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from nas.errors import TrainingError
 from nas.evaluation import watcher
 
 GRACE_S, GRACE = 1.0, 0.1
@@ -25,6 +28,13 @@ GRACE_S, GRACE = 1.0, 0.1
 
 SHARE = 0.8
 """Of the machine's memory that all workers together may have."""
+
+LEAST_BYTES = 1_500_000_000
+"""That a worker may have by default however small its share is: its libraries alone take a quarter of it."""
+
+
+LIBRARIES_BYTES = 500_000_000
+"""That a worker has for itself before it trains anything: measured .32 to .36 GB."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +54,27 @@ class Allowance:
         return " and ".join([*time, *([] if self.memory_bytes is None else [f"{self.memory_bytes / 1e9:.2f} GB"])])
 
 
+def check_allowance(time_s: float | None, memory_bytes: int | None) -> None:
+    """Refuse what no candidate could keep to.
+
+    Raises:
+        TrainingError: If it is nothing, or less memory than libraries take.
+    """
+    if time_s is not None and not time_s > 0:
+        raise TrainingError(f"--trial-time: {time_s:g} s; expected more than 0.")
+    if memory_bytes is not None and memory_bytes < LIBRARIES_BYTES:
+        raise TrainingError(
+            f"--trial-memory: {memory_bytes / 1e9:.2f} GB; libraries alone take about {LIBRARIES_BYTES / 1e9:.1f} GB.",
+            "Give at least 1GB.",
+        )
+
+
 def memory_share(workers: int) -> int:
     """Bytes that one of some workers may have on this machine, by default."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     with suppress(OSError, ValueError):  # a container's bound, where there is one
         total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
-    return int(SHARE * total / workers)
+    return max(int(SHARE * total / workers), LEAST_BYTES)
 
 
 @contextmanager
@@ -65,6 +90,8 @@ def watched(folder: Path, allowance: Allowance) -> Generator[None]:
         return
     hard_s = None if allowance.time_s is None else allowance.time_s * (1 + GRACE) + GRACE_S
     folder.parent.mkdir(parents=True, exist_ok=True)
+    if allowance.memory_bytes is not None and watcher.own_memory(os.getpid()) > allowance.memory_bytes / 2:
+        _give_back()
     _tell({"time_s": hard_s, "memory_bytes": allowance.memory_bytes, "file": str(_verdict(folder))})
     where = _place(folder)
     try:
@@ -93,6 +120,13 @@ def verdict(folder: Path, allowance: Allowance) -> tuple[str, str] | None:
     for each in (file, place):
         each.unlink(missing_ok=True)
     return f"{reason}; a trial may take {allowance}", where
+
+
+def _give_back() -> None:
+    """Give memory that candidates of before have left in this process back to the system."""
+    gc.collect()
+    with suppress(OSError, AttributeError):  # a C library without it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _verdict(folder: Path) -> Path:

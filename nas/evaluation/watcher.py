@@ -4,7 +4,7 @@
 
 A line of JSON on standard input begins a watch: `time_s` and `memory_bytes`, either may be null, and the `file` that is
 to say why; an empty line ends it. A process of its own, since what hangs in C code lets no thread beside it run. It
-needs the standard library alone, and ends with its standard input.
+needs the standard library alone, and ends with its standard input or its parent, which is the process it watches.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-LOOKED_AT_S = 0.1
+LOOKED_AT_S, IDLE_S = 0.1, 5.0
 
 
 def main() -> None:
@@ -26,7 +26,10 @@ def main() -> None:
     pid, waiting, watch = int(sys.argv[1]), b"", dict[str, Any]()
     begun = time.monotonic()
     while True:
-        if select.select([0], [], [], LOOKED_AT_S if watch else None)[0]:
+        ready = select.select([0], [], [], LOOKED_AT_S if watch else IDLE_S)[0]
+        if os.getppid() != pid:  # it is gone, and a child of it may hold our input open
+            return
+        if ready:
             read = os.read(0, 65536)
             if not read:
                 return

@@ -66,6 +66,21 @@ class WorkerContext:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
+def target_of(ledger: Ledger) -> Target:
+    """The target of a run.
+
+    Raises:
+        RunError: If what is kept of it is damaged.
+        TargetError: If its kind is unknown.
+    """
+    try:
+        target = target_from(ledger.record.target)
+        check_types(target)
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{ledger.folder / RECORD_FILE}: is damaged: target: {error}.") from None
+    return target
+
+
 def context_of(ledger: Ledger, task: Task) -> WorkerContext:
     """What workers need of a run that is open.
 
@@ -73,14 +88,11 @@ def context_of(ledger: Ledger, task: Task) -> WorkerContext:
         RunError: If its training or its target is damaged.
         TargetError: If its kind of target is unknown.
     """
-    record, part = ledger.record, "training"
+    record, target = ledger.record, target_of(ledger)
     try:
         training = training_from(record.training)
-        part = "target"
-        target = target_from(record.target)
-        check_types(target)
     except (KeyError, TypeError) as error:
-        raise RunError(f"{ledger.folder / RECORD_FILE}: is damaged: {part}: {error}.") from None
+        raise RunError(f"{ledger.folder / RECORD_FILE}: is damaged: training: {error}.") from None
     return WorkerContext(
         ledger.space_source,
         Path(record.space_file),

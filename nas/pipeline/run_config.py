@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any, cast
 
 from optuna.samplers import BaseSampler
 
-from nas.errors import RunError, TaskError
+from nas.errors import RunError, TaskError, TrainingError
 from nas.objectives.objective import parse_limit, parse_objective
-from nas.pipeline.terms import Terms
+from nas.pipeline.terms import Terms, options
 from nas.runs.config import RunConfig
 from nas.targets import LocalTarget, load_target, target_values
 from nas.training import Training, check_proxy
@@ -55,7 +56,8 @@ def config_from(terms: Terms, base: RunConfig = DEFAULTS) -> RunConfig:
         NasError: If a term is wrong by itself.
         TaskError: If a built-in task and a table's column are asked for at once.
     """
-    asked = {name: value for name, value in cast("dict[str, Any]", terms).items() if value is not None}
+    given = {name: value for name, value in cast("dict[str, Any]", terms).items() if value is not None}
+    asked: dict[str, Any] = {n: _whole(n, value) if n in _NUMBERS else value for n, value in given.items()}
     if "task" in asked and "label" in asked:
         names = ", ".join(_labels(asked["label"]))
         raise TaskError(
@@ -97,6 +99,10 @@ def described(value: Any) -> Mapping[str, Any]:
 
 def _training(asked: Mapping[str, Any], base: RunConfig) -> Mapping[str, Any]:
     """The training that is asked for; its seed follows the run's unless it was given one of its own."""
+    if not isinstance(asked.get("training", Training()), Training):
+        raise TrainingError(
+            f"training: {asked['training']!r:.60}; expected a Training.", "Give nas.training.Training(...)."
+        )
     training = described(asked["training"]) if "training" in asked else base.training
     follows = "training" not in asked and base.training.get("seed") == base.seed
     changed = {"epochs": asked.get("epochs"), "seed": asked.get("seed") if follows else None}
@@ -105,25 +111,46 @@ def _training(asked: Mapping[str, Any], base: RunConfig) -> Mapping[str, Any]:
 
 def _target(asked: Mapping[str, Any], base: RunConfig) -> Mapping[str, Any]:
     """The target that is asked for: as it was, where it is the same one, with as many threads as are asked for."""
-    name, threads = asked.get("target", base.target["name"]), asked.get("threads")
+    name, threads = asked.get("target", base.target.get("name")), asked.get("threads")
     if "target" not in asked and threads is None:
         return base.target
     named = target_values(load_target(name, threads))
-    if name != base.target["name"]:
+    if name != base.target.get("name"):
         return named
     return base.target if threads is None else {**base.target, "threads": threads}
 
 
 def _labels(given: str | Sequence[str]) -> tuple[str, ...]:
+    return _several(given)
+
+
+def _several(given: str | Sequence[str]) -> tuple[str, ...]:
+    """One text is a sequence of one."""
     return (given,) if isinstance(given, str) else tuple(given)
 
 
-def _objectives(texts: Sequence[str]) -> tuple[str, ...]:
-    return tuple(parse_objective(text).metric for text in texts)
+def _whole(name: str, given: Any) -> int:
+    """A whole number, of numpy's too.
+
+    Raises:
+        RunError: If it is none, or less than makes sense.
+    """
+    least = options()[name].least
+    try:
+        value = operator.index(given)
+    except TypeError:
+        raise RunError(f"{name}: {given!r:.60}; expected a whole number.") from None
+    if least is not None and value < least:
+        raise RunError(f"{name}: {value}; expected at least {least}.")
+    return value
 
 
-def _limits(texts: Sequence[str]) -> tuple[str, ...]:
-    return tuple(str(parse_limit(text)) for text in texts)
+def _objectives(given: str | Sequence[str]) -> tuple[str, ...]:
+    return tuple(parse_objective(text).metric for text in _several(given))
+
+
+def _limits(given: str | Sequence[str]) -> tuple[str, ...]:
+    return tuple(str(parse_limit(text)) for text in _several(given))
 
 
 def _sampler(given: str | BaseSampler) -> str:
@@ -141,6 +168,8 @@ def _place(path: str | Path) -> str:
 def _as_it_is(value: Any) -> Any:
     return value
 
+
+_NUMBERS = frozenset(name for name, option in options().items() if option.kind is int)
 
 _FORMS: Mapping[str, Callable[[Any], Any]] = {
     "data": _place,

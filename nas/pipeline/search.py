@@ -17,7 +17,7 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 
 from nas.errors import NasError, ObjectiveError, RunError, SamplerError
-from nas.evaluation.allowance import Allowance, memory_share
+from nas.evaluation.allowance import Allowance, check_allowance, memory_share
 from nas.evaluation.assess import Measure
 from nas.evaluation.border import disk_full
 from nas.evaluation.context import Report
@@ -29,6 +29,7 @@ from nas.pipeline.context import WorkerContext
 from nas.pipeline.executors.ray_tune import cluster, run_trials
 from nas.pipeline.loop import COUNTED, Job, OnTrial, SearchLoop
 from nas.pipeline.run import begin_run
+from nas.pipeline.scheduler import Scheduler
 from nas.pipeline.terms import Terms, check_names
 from nas.runs.driving import driving
 from nas.runs.files import RECORD_FILE
@@ -56,6 +57,7 @@ def search(
     storage: str = "",
     command: str = "nas.search(...)",
     on_trial: OnTrial = lambda _ledger, _trial: None,
+    scheduler: Scheduler | None = None,
     **terms: Unpack[Terms],
 ) -> Ledger:
     """Search a space, or go on with a run.
@@ -73,6 +75,7 @@ def search(
         storage: URL of a database for the study; default a journal file in the run folder.
         command: What is recorded as the command that began the run.
         on_trial: Called after each trial that was told.
+        scheduler: Decides at the epochs it names whether a trial goes on; default nobody.
         **terms: What is asked of the run: see `Terms`. What is left out or None is as the run was begun, or the
             default of a new one.
 
@@ -97,17 +100,20 @@ def search(
     if isinstance(sampler, str):
         make_sampler(sampler, load_space(space_path))
     _check_screened(sampler, terms.get("screen"))
+    check_allowance(trial_time_s, trial_memory_bytes)
     with writing(folder):
         is_new = not (folder / RECORD_FILE).exists()
         ledger, context = begin_run(folder, space_path, terms, storage, command)
         try:
             loaded = context.space()
             ledger.study.sampler = _sampler(sampler, loaded, ledger, context.task)
-            loop = SearchLoop(ledger, loaded, trials, time_s, on_trial)
+            loop = SearchLoop(ledger, loaded, trials, time_s, on_trial, scheduler)
             if not loop.ended:
                 target = context.target if ledger.record.is_timed else None
                 with driving(ledger), cluster(target, workers, address) as running:
-                    memory = trial_memory_bytes or (memory_share(running.workers) if address is None else None)
+                    memory = trial_memory_bytes
+                    if memory is None and address is None:
+                        memory = memory_share(running.workers)
                     context = replace(context, allowance=Allowance(trial_time_s, memory))
                     run_trials(running, loop, evaluate_job, context)
         except OSError as error:
@@ -165,9 +171,12 @@ def _check_any_complete(ledger: Ledger) -> None:
         return
     refused = [trial for trial in trials if trial.state == "infeasible"]
     if not refused:
-        reason, count = Counter(trial.reason for trial in trials).most_common(1)[0]
-        raise RunError(f"{ledger.folder}: all {len(trials)} trials failed, {count} of them so: {reason}", _FAILED)
-    failed = f"; the other {len(trials) - len(refused)} failed" if len(refused) < len(trials) else ""
+        (state, reason), count = Counter((trial.state, trial.reason) for trial in trials).most_common(1)[0]
+        became = "were stopped or failed" if any(trial.state == "stopped" for trial in trials) else "failed"
+        hint = _FAILED if state == "failed" else "Let trials go on for longer before they are stopped."
+        raise RunError(f"{ledger.folder}: all {len(trials)} trials {became}, {count} of them so: {reason}", hint)
+    others = "failed or were stopped" if any(trial.state == "stopped" for trial in trials) else "failed"
+    failed = f"; the other {len(trials) - len(refused)} {others}" if len(refused) < len(trials) else ""
     near = nearest(refused, ledger.record.parsed_limits) or refused[-1]
     raise ObjectiveError(
         f"limits {', '.join(ledger.record.limits) or '(constraints)'}: refused all {len(refused)} architectures"

@@ -19,11 +19,12 @@ from nas.errors import RunError
 from nas.evaluation.assess import timings
 from nas.evaluation.border import at_border
 from nas.objectives.metrics import MEASURED
+from nas.pipeline.context import target_of
 from nas.runs.front import front_of
 from nas.runs.ledger import Ledger, Trial
 from nas.runs.lock import writing
 from nas.runs.models import Model, lineage, write_model
-from nas.targets import Latency, Target, doubted, measure_patiently, target_from
+from nas.targets import Latency, Target, doubted, measure_patiently
 
 MOST_S = 20.0
 """How long all of it may take, in seconds; what is left then stays noisy."""
@@ -58,7 +59,7 @@ def settle(ledger: Ledger, most_s: float = MOST_S, trials: bool = True) -> int:
     record = ledger.record
     if not record.is_timed:
         return 0
-    target, end = target_from(record.target), time.monotonic() + most_s
+    target, end = target_of(ledger), time.monotonic() + most_s
     tried: set[str] = set()
     count = 0
     while time.monotonic() < end:

@@ -181,7 +181,7 @@ def _ticks(costs: Sequence[float]) -> list[float]:
 
 def _reasons(run: RunView) -> list[tuple[tuple[str, str], int]]:
     """State and kind of reason of the trials without a result, with their number, the most frequent first."""
-    lost = [trial for trial in run.trials if trial.state in ("failed", "infeasible")]
+    lost = [trial for trial in run.trials if trial.state in ("failed", "infeasible", "stopped")]
     return Counter((trial.state, _kind(trial.reason)) for trial in lost).most_common()
 
 

@@ -38,16 +38,23 @@ class JournalFile(JournalFileBackend):
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append changes, one line each, and wait for the disk unless all are of trials in flight.
 
+        What cannot be written whole is taken back: half a line would join the next one.
+
         Raises:
             OSError: If the file cannot be written.
         """
-        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        left = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
         self._alone.acquire()
         try:
-            with self._file.open("ab") as file:
-                file.write(lines.encode())
-                file.flush()
-                if any(log["op_code"] not in _IN_FLIGHT for log in logs):
-                    os.fsync(file.fileno())
+            with self._file.open("ab", buffering=0) as file:
+                whole = file.seek(0, os.SEEK_END)
+                try:
+                    while left:
+                        left = left[file.write(left) :]
+                    if any(log["op_code"] not in _IN_FLIGHT for log in logs):
+                        os.fsync(file.fileno())
+                except BaseException:
+                    file.truncate(whole)
+                    raise
         finally:
             self._alone.release()

@@ -312,7 +312,9 @@ def _read(trial: FrozenTrial, again: Mapping[str, Any]) -> Trial:
     }
     duplicate_of = trial.user_attrs.get("duplicate_of")
     state = states.get(trial.state, "running")
-    if duplicate_of is not None:
+    if state == "running":  # what is said of it is not told yet: its writer was killed between the two
+        duplicate_of = None
+    elif duplicate_of is not None:
         state = "duplicate"
     elif trial.user_attrs.get("abandoned"):
         state = "abandoned"

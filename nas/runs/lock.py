@@ -73,6 +73,9 @@ def _remove_drafts(folder: Path) -> None:
     """Remove what is not finished: drafts of trials and models, and trainings that nobody chose among."""
     for draft in (folder / "refining", *folder.glob("trials/*.part"), *folder.glob("models/*.part")):
         shutil.rmtree(draft, ignore_errors=True)
+    for ending in ("ended", "ended.part", "where"):  # of a trial that was ended before its driver heard of it
+        for file in folder.glob(f"trials/*.{ending}"):
+            file.unlink(missing_ok=True)
 
 
 def _remove_all(folder: Path, made: list[Path]) -> None:

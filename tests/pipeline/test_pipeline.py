@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -148,6 +150,31 @@ def test_a_search_of_which_every_trial_fails_says_why_most_did(tmp_path: Path, t
     with pytest.raises(RunError, match=r"all 2 trials failed, 1 of them so: .*\n.*trials/<number>/error.txt"):
         search(space, tmp_path / "run", data=table, label="kind", trials=2, sampler="grid", training=Training(epochs=1))
     assert [t.state for t in open_ledger(tmp_path / "run").trials()] == ["failed"] * 2
+
+
+class StopsTheFirst:
+    """Ends the first trial after its second epoch."""
+
+    rungs = (1,)
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[int, int]] = []
+
+    def reason_to_stop(self, number: int, epoch: int, metrics: Mapping[str, float]) -> str:
+        self.heard.append((number, epoch))
+        return "" if number else f"valid_accuracy {metrics['valid_accuracy']:.2f} is not enough"
+
+
+def test_a_scheduler_hears_of_epochs_and_ends_a_trial(tmp_path: Path, table: Path, space_file: Path) -> None:
+    run, scheduler = tmp_path / "run", StopsTheFirst()
+    objectives = ("accuracy", "size_bytes")
+    terms: Any = {"data": table, "label": "kind", "objectives": objectives, "sampler": "random", "epochs": 3}
+    first, second = search(space_file, run, trials=2, scheduler=scheduler, **terms).trials()
+    assert sorted(scheduler.heard) == [(0, 1), (1, 1)]
+    assert (first.state, second.state) == ("stopped", "complete")
+    assert first.reason.startswith("valid_accuracy 0.")
+    assert {path.name for path in (run / "trials").iterdir()} == {"1"}
+    assert "latency_ms" not in second.metrics
 
 
 def test_a_full_disk_stops_the_search_and_loses_nothing(small_disk: Path, table: Path, space_file: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from hypothesis import given
@@ -121,7 +122,7 @@ def test_values_have_one_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         ({"objectives": ["acuracy"]}, "unknown objective 'acuracy'"),
         ({"limits": ["params"]}, "limit 'params': expected METRIC<=NUMBER"),
         ({"target": "locl"}, "unknown target 'locl'; known: local"),
-        ({"threads": 0}, "target 'local': 0 threads; expected at least 1"),
+        ({"threads": 0}, "threads: 0; expected at least 1"),
         ({"screen": "synflo"}, "unknown proxy 'synflo'"),
     ],
     ids=str,
@@ -181,3 +182,28 @@ def test_differences_go_into_objects() -> None:
     assert differences("x", {"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}}) == [("c", 2, 3)]
     assert differences("x", {"a": 1}, {}) == [("a", 1, None)]
     assert differences("x", [1], [1]) == []
+
+
+@pytest.mark.parametrize(
+    ("terms", "said"),
+    [
+        ({"seed": "3"}, "seed: '3'; expected a whole number"),
+        ({"seed": 1.5}, "seed: 1.5; expected a whole number"),
+        ({"epochs": 0}, "epochs: 0; expected at least 1"),
+        ({"epochs": 3.0}, "epochs: 3.0; expected a whole number"),
+        ({"threads": "2"}, "threads: '2'; expected a whole number"),
+        ({"proposals": 0}, "proposals: 0; expected at least 1"),
+        ({"training": {"epochs": 1}}, "training: .*; expected a Training"),
+    ],
+)
+def test_what_is_asked_in_python_is_checked_as_on_the_command_line(terms: Any, said: str) -> None:
+    with pytest.raises(NasError, match=said):
+        config_from(terms)
+
+
+def test_numbers_of_numpy_and_single_texts_are_taken() -> None:
+    terms: Any = {"seed": np.int64(3), "epochs": np.int64(4), "objectives": "accuracy", "limits": "params<=9"}
+    config = config_from(terms)
+    assert (config.seed, config.training["epochs"]) == (3, 4)
+    assert (config.objectives, config.limits) == (("accuracy",), ("params<=9",))
+    assert json.loads(json.dumps(config.training)) == config.training

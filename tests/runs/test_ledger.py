@@ -303,3 +303,12 @@ def test_models_are_listed_by_name_with_all_they_hold(ledger: Ledger) -> None:
 
     later, earlier = model("4-refined-prune50-int8"), model("4-refined", stage="refined", passes=(), parent=None)
     assert open_ledger(ledger.folder).models() == [earlier, later]
+
+
+@pytest.mark.parametrize("said", [{"stopped": True}, {"abandoned": True}, {"duplicate_of": 0}])
+def test_what_is_said_of_a_trial_holds_when_it_is_told(ledger: Ledger, said: dict[str, Any]) -> None:
+    """A writer that is killed between the two leaves a trial that is run again."""
+    number = ask(ledger)
+    ledger._annotate(number, **said)  # pyright: ignore[reportPrivateUsage]
+    assert ledger.trial(number).state == "running"
+    assert ledger.trial(number).duplicate_of is None

@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
+from example_runs import RECORD
 
 from nas.errors import RunError
+from nas.runs.ledger import create_ledger
 from nas.runs.lock import writing
 
 
@@ -90,3 +92,13 @@ def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(RunError, match="cannot be"):
         writing(tmp_path / "run").__enter__()
+
+
+def test_why_a_trial_was_ended_in_an_earlier_sitting_is_forgotten(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    create_ledger(run, RECORD, "")
+    (run / "trials").mkdir()
+    for name in ("1.ended", "2.ended.part", "3.where"):
+        (run / "trials" / name).write_text("was ended after 5 s")
+    with writing(run):
+        assert not [*(run / "trials").iterdir()]

@@ -82,9 +82,9 @@ class ProposalSearcher(Searcher):
             return False
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
-        """Tell a job's result, unless what ended is the search and not the job."""
+        """Tell a job's result, unless what ended is the search and not the job: it stays in flight then."""
         number = self.numbers.pop(trial_id, None)
-        if number is None:
+        if number is None or self.stopped_by is not None:
             return
         if result is not None and "stopped_by" in result:
             self.stopped_by = result["stopped_by"]
