@@ -27,7 +27,7 @@ def front(points: Points, noise: Points | None = None) -> NDArray[np.bool_]:
     """
     n = len(points)
     mask: NDArray[np.bool_] = np.asarray(~np.isnan(points).any(axis=1)) if n else np.zeros(0, dtype=np.bool_)
-    if noise is not None:
+    if noise is not None and noise.any():
         for i in np.flatnonzero(mask):
             better = points[i] - points > np.maximum(noise, 0) + noise[i]
             mask[i] = not ((points <= points[i]).all(axis=1) & better.any(axis=1)).any()
